@@ -1,0 +1,1 @@
+//! The adapters. Private: [`crate::open`] is the only door.

@@ -1,0 +1,25 @@
+//! The words of Muster: hosts, host patterns, tasks, runs and their state machine, events, ids, limits
+//! and the types that cross the HTTP API. Pure: no I/O, no async, no clock.
+
+pub mod error_kind;
+pub mod event;
+pub mod host;
+pub mod id;
+pub mod limits;
+pub mod output;
+pub mod pattern;
+pub mod problem;
+pub mod quantity;
+pub mod run;
+pub mod secret;
+pub mod task;
+pub mod wire;
+
+pub use error_kind::ErrorKind;
+pub use host::{Endpoint, HostName, Reach, Target};
+pub use id::{ExecutorId, RunKey, TaskId, Timestamp};
+pub use output::{Frame, Stream};
+pub use problem::Problem;
+pub use run::{Outcome, RunRecord, RunState, Transition, Unreachable};
+pub use secret::Secret;
+pub use task::{Counts, Kind, Options, TaskRecord, TaskState};

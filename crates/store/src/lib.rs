@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod adapters;
+#[cfg(feature = "contract")]
+pub mod contract;
+pub mod error;
+pub mod open;
+pub mod port;
+pub mod types;
+
+pub use error::Error;
+pub use open::{Opened, open};
+pub use port::{Inventory, Outputs, Store};
+pub use types::{
+    Applied, ExecutorRecord, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput,
+};

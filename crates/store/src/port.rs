@@ -1,0 +1,134 @@
+//! The ports of the database: tasks and runs, the inventory, and the output of runs.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use muster_model::host::HostRecord;
+use muster_model::{ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
+
+use crate::error::Error;
+use crate::types::{Applied, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+
+/// Tasks and runs. Cheap to share: `Arc<dyn Store>`.
+///
+/// Every method that changes something is durable when it returns `Ok`. A future that is dropped half-way
+/// has either done everything or nothing; the caller reads back.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes a task with all its runs, queued in attempt 1, in one transaction. A `request_id` that is
+    /// there already gives back the task that it made before (`Submitted::Before`) and writes nothing.
+    async fn submit(&self, task: NewTask) -> Result<Submitted, Error>;
+
+    /// Returns a task.
+    async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, Error>;
+
+    /// Returns what was submitted with a task: the script's body and the standard input.
+    async fn input(&self, id: TaskId) -> Result<TaskInput, Error>;
+
+    /// Returns tasks, newest first.
+    async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, Error>;
+
+    /// Returns runs of a task in host order.
+    async fn runs(&self, task: TaskId, filter: RunFilter) -> Result<Vec<RunRecord>, Error>;
+
+    /// Returns one run.
+    async fn run(&self, run: RunKey) -> Result<Option<RunRecord>, Error>;
+
+    /// Applies changes, each by compare-and-set on the run's state and attempt as
+    /// [`muster_model::run::decide`] rules; a refused change changes nothing and is no error. Concurrent
+    /// calls are committed in groups. When the last run of a task becomes terminal, the task's
+    /// `finished_at` is set in the same transaction and that change's `Applied` says so. The answers stand
+    /// in the order of the changes.
+    async fn apply(&self, changes: Vec<Transition>) -> Result<Vec<Applied>, Error>;
+
+    /// Notes that somebody wants the task cancelled; false where it is done or was cancelled before.
+    async fn request_cancel(&self, task: TaskId, at: Timestamp) -> Result<bool, Error>;
+
+    /// Returns the ids of tasks that are not done, oldest first.
+    async fn open_tasks(&self) -> Result<Vec<TaskId>, Error>;
+
+    /// Returns the runs of a task that are not terminal, in host order, with just what dispatch needs, at
+    /// most `limit` from index `from`.
+    async fn open_runs(&self, task: TaskId, from: u32, limit: u32) -> Result<Vec<OpenRun>, Error>;
+
+    /// Notes that an executor is alive until `until`. `home` names its machine, `pid` its process.
+    async fn heartbeat(
+        &self,
+        executor: &ExecutorId,
+        home: &str,
+        pid: u32,
+        until: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Returns the executors that own started runs, with the end of their lease, their home and pid.
+    async fn executors(&self) -> Result<Vec<crate::types::ExecutorRecord>, Error>;
+
+    /// Forgets an executor.
+    async fn forget_executor(&self, executor: &ExecutorId) -> Result<(), Error>;
+
+    /// Checks that the database answers and its schema is current. For `muster doctor`.
+    async fn ping(&self) -> Result<String, Error>;
+
+    /// Flushes and closes. Later calls are `Cancelled`.
+    async fn close(&self);
+}
+
+/// The inventory: hosts and groups, many to many.
+#[async_trait]
+pub trait Inventory: Send + Sync + 'static {
+    /// Adds a host; `AlreadyExists` where the name is taken.
+    async fn add_host(&self, host: HostRecord) -> Result<(), Error>;
+
+    /// Adds or replaces hosts, in one transaction.
+    async fn put_hosts(&self, hosts: Vec<HostRecord>) -> Result<(), Error>;
+
+    /// Returns a host.
+    async fn host(&self, name: &str) -> Result<Option<HostRecord>, Error>;
+
+    /// Returns the hosts of these names that exist, in no order.
+    async fn hosts_named(&self, names: &[String]) -> Result<Vec<HostRecord>, Error>;
+
+    /// Returns all hosts, by name.
+    async fn hosts(&self) -> Result<Vec<HostRecord>, Error>;
+
+    /// Removes hosts, from their groups too; returns how many there were.
+    async fn remove_hosts(&self, names: &[String]) -> Result<u64, Error>;
+
+    /// Adds hosts to a group, making the group where it is missing. Names need not be in the inventory:
+    /// a group may name hosts that only `ssh_config` knows.
+    async fn add_to_group(&self, group: &str, hosts: &[String]) -> Result<(), Error>;
+
+    /// Removes hosts from a group; returns how many were in it. The group stays, even when empty.
+    async fn remove_from_group(&self, group: &str, hosts: &[String]) -> Result<u64, Error>;
+
+    /// Removes a group; tells whether there was one.
+    async fn remove_group(&self, group: &str) -> Result<bool, Error>;
+
+    /// Returns a group's hosts, by name; None where there is no such group.
+    async fn group(&self, group: &str) -> Result<Option<Vec<String>>, Error>;
+
+    /// Returns all groups with their hosts counted (one grouped query), by name.
+    async fn groups(&self) -> Result<Vec<GroupRecord>, Error>;
+}
+
+/// The output of runs: one log of frames ([`muster_model::output`]) for each attempt of a run.
+///
+/// Small output is kept with the run by [`Store::apply`]; this port is for what is larger.
+#[async_trait]
+pub trait Outputs: Send + Sync + 'static {
+    /// Appends whole frames to the log of a run's attempt at `at`, which must be its end: `Conflict`
+    /// where it is not. Survives the death of the process when it returns. Returns the new end.
+    async fn append(&self, run: RunKey, attempt: u32, at: u64, frames: Bytes) -> Result<u64, Error>;
+
+    /// Returns at most `most` bytes of the log from `from` (a frame's start), whole frames only, at least
+    /// one frame where there is one. Reads what [`Store::apply`] kept with the run as well. Empty at or
+    /// past the end, and where there is no log.
+    async fn read(&self, run: RunKey, attempt: u32, from: u64, most: usize) -> Result<Bytes, Error>;
+
+    /// Returns the logs that are kept with the runs of a task, of indexes `from` up to but not `to`, with
+    /// their indexes, of the runs' last attempts. A run whose log is not kept with it is left out: use
+    /// [`Outputs::read`].
+    async fn read_inline(&self, task: TaskId, from: u32, to: u32) -> Result<Vec<(u32, Bytes)>, Error>;
+
+    /// Deletes the log of a run's attempt. Idempotent.
+    async fn discard(&self, run: RunKey, attempt: u32) -> Result<(), Error>;
+}

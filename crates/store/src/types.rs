@@ -1,0 +1,139 @@
+//! The plain types of the store's ports.
+
+use bytes::Bytes;
+use muster_model::run::Refused;
+use muster_model::{
+    Endpoint, ExecutorId, Kind, Options, RunKey, RunState, TaskId, TaskRecord, TaskState, Timestamp,
+};
+
+/// A task to be written.
+#[derive(Clone, Debug)]
+pub struct NewTask {
+    /// The name of the request: unique, the guard against a second submit.
+    pub request_id: String,
+    /// What it does.
+    pub kind: Kind,
+    /// How.
+    pub options: Options,
+    /// The script's body and the standard input.
+    pub input: TaskInput,
+    /// Who asked for it.
+    pub owner: String,
+    /// The task that it retries.
+    pub retry_of: Option<TaskId>,
+    /// When.
+    pub created_at: Timestamp,
+    /// Its hosts in order: the name as it was asked for, and how it is reached.
+    pub hosts: Vec<(String, Endpoint)>,
+}
+
+/// What was submitted with a task, beside its options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskInput {
+    /// The script's body.
+    pub script: Option<Bytes>,
+    /// Standard input for the command.
+    pub stdin: Option<Bytes>,
+}
+
+/// The answer to a submit.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Submitted {
+    /// The task was written.
+    Now(TaskRecord),
+    /// The request was known: this is the task that it made.
+    Before(TaskRecord),
+}
+
+impl Submitted {
+    /// Returns the task.
+    #[must_use]
+    pub fn into_task(self) -> TaskRecord {
+        match self {
+            Self::Now(task) | Self::Before(task) => task,
+        }
+    }
+}
+
+/// The answer to one change of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was applied.
+    Yes {
+        /// The state after it.
+        state: RunState,
+        /// The attempt after it.
+        attempt: u32,
+        /// It was the last open run: the task is done.
+        task_done: bool,
+    },
+    /// It was refused; nothing was changed.
+    No(Refused),
+    /// There is no such run.
+    NoSuchRun,
+}
+
+/// A run that is not terminal, with just what dispatch needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenRun {
+    /// Which run.
+    pub key: RunKey,
+    /// The state.
+    pub state: RunState,
+    /// The attempt.
+    pub attempt: u32,
+    /// Who started it.
+    pub executor: Option<ExecutorId>,
+}
+
+/// An executor with started runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutorRecord {
+    /// Its id.
+    pub id: ExecutorId,
+    /// Its machine.
+    pub home: String,
+    /// Its process.
+    pub pid: u32,
+    /// The end of its lease.
+    pub until: Timestamp,
+}
+
+/// Which tasks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Only tasks that stand there.
+    pub state: Option<TaskState>,
+    /// Only tasks of which at least one run is in this state.
+    pub with_run_state: Option<RunState>,
+    /// Only tasks submitted at or after this time.
+    pub since: Option<Timestamp>,
+    /// Only tasks of this owner.
+    pub owner: Option<String>,
+    /// Only tasks whose title contains this text, letters' case aside; taken literally.
+    pub text: Option<String>,
+    /// Only tasks with a smaller number.
+    pub before: Option<TaskId>,
+    /// At most so many (0 counts as 100; at most 1000).
+    pub limit: u32,
+}
+
+/// Which runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFilter {
+    /// From this index on.
+    pub from: u32,
+    /// At most so many (0 counts as 1000; at most 10,000).
+    pub limit: u32,
+    /// Only these states; empty: all.
+    pub states: Vec<RunState>,
+}
+
+/// A group, counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupRecord {
+    /// Its name.
+    pub name: String,
+    /// How many hosts it has.
+    pub count: u32,
+}

@@ -1,0 +1,61 @@
+//! The port of the transport: from an endpoint to a session, from a session to running commands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_model::Endpoint;
+
+use crate::error::{ConnectError, Error};
+use crate::types::{Access, Exec, ExecEvent, KillReport};
+
+/// A way to reach machines. Cheap to share: `Arc<dyn Transport>`.
+#[async_trait]
+pub trait Transport: Send + Sync + 'static {
+    /// Opens a session on a host: connects and logs in, or takes a place on a warm connection.
+    ///
+    /// Nothing is started on the host. Bounded by `access.connect_timeout`. A future that is dropped
+    /// half-way leaves no connection that nobody owns (it is closed, or goes to the pool).
+    async fn connect(&self, endpoint: &Endpoint, access: &Access) -> Result<Box<dyn Session>, ConnectError>;
+
+    /// Returns how many connections are open.
+    fn connections(&self) -> usize;
+
+    /// Closes all connections. Running commands lose theirs.
+    async fn close(&self);
+}
+
+/// Room for one command on a host.
+#[async_trait]
+pub trait Session: Send {
+    /// Starts a command. When it returns `Ok`, the command may be running. The session stands for one
+    /// command: a second start is `Conflict`.
+    ///
+    /// `Denied`: the host refused to run it, and nothing was started. `OutcomeUnknown`: the connection
+    /// broke on the way, and it may have started.
+    async fn start(&mut self, exec: Exec) -> Result<Box<dyn Running>, Error>;
+}
+
+/// A command that may be running.
+#[async_trait]
+pub trait Running: Send {
+    /// Returns what the command does next: output, in the order in which it came, then exactly one
+    /// [`ExecEvent::Exited`] after its last output, or [`ExecEvent::Broken`] where the connection died
+    /// first. After either, None. Output is read no faster than this is called: a slow caller slows the
+    /// command, and memory is bounded (4 MiB a command). Cancel-safe.
+    async fn next(&mut self) -> Option<ExecEvent>;
+
+    /// Returns a handle that kills the command from elsewhere, also while `next` is being awaited.
+    fn killer(&self) -> Arc<dyn Killer>;
+}
+
+/// Ends a command with everything that it started.
+#[async_trait]
+pub trait Killer: Send + Sync {
+    /// Sends TERM to every process of the command (children and their children, those too that called
+    /// setsid or ignore signals), after `grace` KILL to what is left, and returns when none is left.
+    ///
+    /// Idempotent; a command that has ended gives an empty report. An error says that processes may be
+    /// left, and why. Bounded by `grace` + 15 s.
+    async fn kill(&self, grace: Duration) -> Result<KillReport, Error>;
+}
