@@ -433,3 +433,28 @@ pub struct Check {
     /// How to mend it, where it does not work.
     pub hint: Option<String>,
 }
+
+impl From<&crate::task::TaskRecord> for TaskView {
+    fn from(task: &crate::task::TaskRecord) -> Self {
+        Self {
+            id: task.id,
+            kind: task.kind.name().to_owned(),
+            command: task.title(),
+            state: task.state(),
+            created_at: task.created_at,
+            finished_at: task.finished_at,
+            counts: task.counts,
+        }
+    }
+}
+
+impl From<&crate::task::TaskRecord> for TaskListing {
+    fn from(task: &crate::task::TaskRecord) -> Self {
+        Self {
+            task: task.into(),
+            user: task.owner.clone(),
+            retry_of: task.retry_of,
+            cancelled: task.cancelled_at.is_some(),
+        }
+    }
+}
