@@ -1,0 +1,1 @@
+//! What `ssh_config` says about a host.

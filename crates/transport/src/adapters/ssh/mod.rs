@@ -1,0 +1,7 @@
+//! SSH, on russh.
+
+mod auth;
+mod config;
+mod connect;
+mod identity;
+mod known_hosts;
