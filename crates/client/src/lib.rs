@@ -1,1 +1,17 @@
-//! client
+#![doc = include_str!("../README.md")]
+
+pub mod address;
+mod body;
+mod client;
+mod connection;
+pub mod exit;
+mod follow;
+mod request;
+mod seen;
+pub mod sse;
+
+pub use address::Address;
+pub use body::Download;
+pub use client::{Client, Revive};
+pub use follow::Events;
+pub use request::{RunsQuery, TasksQuery, request_id};

@@ -1,0 +1,174 @@
+//! Following a task: one stream of events out of as many connections as it takes.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
+use muster_model::problem::Code;
+use muster_model::task::TaskState;
+use muster_model::wire::Event;
+use muster_model::{Problem, TaskId};
+
+use crate::Client;
+use crate::body::Download;
+use crate::seen::Seen;
+use crate::sse::{Parser, Raw};
+
+/// A server sends at least a comment every 15 seconds: after this long without a byte it is gone.
+const SILENCE: Duration = Duration::from_secs(60);
+/// So many tries in a row that bring no event, and following ends: about half a minute.
+const TRIES: u32 = 20;
+
+/// The events of a task with the ids to resume from, until the task is done. Waiting for the next one is
+/// cancel-safe. After an error it ends.
+pub struct Events {
+    stream: BoxStream<'static, Result<(String, Event), Problem>>,
+}
+
+impl Stream for Events {
+    type Item = Result<(String, Event), Problem>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.stream.poll_next_unpin(cx)
+    }
+}
+
+pub(crate) fn events(client: Client, task: TaskId) -> Events {
+    let follower = Follower {
+        client,
+        task,
+        last_id: String::new(),
+        live: None,
+        seen: Seen::default(),
+        tries: 0,
+        ended: false,
+    };
+    let stream = unfold(follower, |mut follower| async move {
+        if follower.ended {
+            return None;
+        }
+        let item = follower.next().await;
+        follower.ended |= item.is_err();
+        Some((item, follower))
+    });
+    Events {
+        stream: stream.boxed(),
+    }
+}
+
+struct Follower {
+    client: Client,
+    task: TaskId,
+    last_id: String,
+    live: Option<Live>,
+    seen: Seen,
+    /// Tries since the last event.
+    tries: u32,
+    ended: bool,
+}
+
+/// One connection's worth of events.
+struct Live {
+    download: Download,
+    parser: Parser,
+    ready: VecDeque<Raw>,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Result<(String, Event), Problem> {
+        loop {
+            let raw = match &mut self.live {
+                Some(live) => match live.next().await {
+                    Ok(raw) => raw,
+                    Err(why) => {
+                        tracing::debug!(task = %self.task, why, "the event stream ended early");
+                        self.live = None;
+                        continue;
+                    }
+                },
+                None => {
+                    self.connect().await?;
+                    continue;
+                }
+            };
+            let event: Event = serde_json::from_str(&raw.data).map_err(|error| {
+                Problem::new(
+                    Code::Internal,
+                    format!("an event of the server cannot be read: {error}"),
+                )
+            })?;
+            self.tries = 0;
+            if !raw.id.is_empty() {
+                self.last_id.clone_from(&raw.id);
+            }
+            if self.seen.is_new(&event) {
+                self.ended = matches!(&event, Event::Task(task) if task.state == TaskState::Done);
+                return Ok((raw.id, event));
+            }
+        }
+    }
+
+    async fn connect(&mut self) -> Result<(), Problem> {
+        self.tries += 1;
+        if self.tries > 1 {
+            let wait = Duration::from_millis((50 << self.tries.min(6)).min(2000));
+            tokio::time::sleep(wait).await;
+        }
+        match self.client.open_events(self.task, &self.last_id).await {
+            Ok(download) => {
+                self.live = Some(Live {
+                    download,
+                    parser: Parser::new(),
+                    ready: VecDeque::new(),
+                });
+                Ok(())
+            }
+            Err(problem) => {
+                let may_pass = matches!(problem.code, Code::Unavailable | Code::Draining);
+                // A server that never answered is a matter for the caller, at once.
+                let first = self.last_id.is_empty() && self.tries == 1;
+                if may_pass && !first && self.tries < TRIES {
+                    return Ok(());
+                }
+                Err(problem)
+            }
+        }
+        .and_then(|()| {
+            if self.tries < TRIES {
+                return Ok(());
+            }
+            Err(Problem::new(
+                Code::Unavailable,
+                format!("the server breaks off every stream of task {}", self.task),
+            )
+            .hint(format!(
+                "the task goes on: `muster check_task {}` says how it stands",
+                self.task
+            )))
+        })
+    }
+}
+
+impl Live {
+    /// Returns the next event; the error says why there is none.
+    async fn next(&mut self) -> Result<Raw, String> {
+        loop {
+            if let Some(raw) = self.ready.pop_front() {
+                return Ok(raw);
+            }
+            let bytes = match tokio::time::timeout(SILENCE, self.download.next()).await {
+                Ok(Ok(Some(bytes))) => bytes,
+                Ok(Ok(None)) => return Err("the server ended it".to_owned()),
+                Ok(Err(error)) => return Err(error.to_string()),
+                Err(_) => return Err("the server fell silent".to_owned()),
+            };
+            let mut events = Vec::new();
+            self.parser
+                .feed(&bytes, &mut events)
+                .map_err(|error| error.to_string())?;
+            self.ready.extend(events);
+        }
+    }
+}
