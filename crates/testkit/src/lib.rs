@@ -1,1 +1,16 @@
-//! testkit
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod guard;
+pub mod home;
+pub mod keys;
+pub mod ports;
+pub mod proc;
+pub mod require;
+pub mod sshd;
+pub mod wait;
+
+pub use error::{Error, Missing, Result};
+pub use home::Home;
+pub use keys::KeyKind;
+pub use sshd::Sshd;

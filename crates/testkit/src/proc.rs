@@ -1,0 +1,147 @@
+//! What is running on this machine, read from `/proc`: for tests that nothing is left behind.
+
+use std::path::PathBuf;
+
+/// A process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Its arguments.
+    pub argv: Vec<String>,
+}
+
+/// Returns the processes with the variable `name` set to `value` in the environment that they were started
+/// with. Zombies, and processes of other users where the test is not root, are not seen.
+#[must_use]
+pub fn with_env(name: &str, value: &str) -> Vec<Process> {
+    let wanted = format!("{name}={value}").into_bytes();
+    scan(|pid, _| {
+        std::fs::read(entry(pid, "environ"))
+            .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|entry| entry == wanted))
+    })
+}
+
+/// Returns the processes with `text` in one of their arguments, apart from this one and its ancestors (whose
+/// command lines may name the test).
+#[must_use]
+pub fn with_arg(text: &str) -> Vec<Process> {
+    let mine = ancestors(std::process::id());
+    scan(|pid, argv| !mine.contains(&pid) && argv.iter().any(|arg| arg.contains(text)))
+}
+
+/// Returns the processes that descend from `root`, without it and without zombies.
+#[must_use]
+pub fn descendants(root: u32) -> Vec<Process> {
+    scan(|pid, _| pid != root && ancestors(pid).contains(&root) && state(pid) != Some('Z'))
+}
+
+/// Returns whether a process with this number exists and is not a zombie.
+#[must_use]
+pub fn is_alive(pid: u32) -> bool {
+    state(pid).is_some_and(|state| state != 'Z')
+}
+
+/// Returns the resident memory of a process in bytes.
+#[must_use]
+pub fn resident_bytes(pid: u32) -> Option<u64> {
+    kib(pid, "VmRSS:")
+}
+
+/// Returns the largest resident memory that a process ever had, in bytes.
+#[must_use]
+pub fn peak_resident_bytes(pid: u32) -> Option<u64> {
+    kib(pid, "VmHWM:")
+}
+
+/// The parent of a process.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    field(pid, "PPid:")?.parse().ok()
+}
+
+/// The state letter of a process.
+pub(crate) fn state(pid: u32) -> Option<char> {
+    field(pid, "State:")?.chars().next()
+}
+
+fn kib(pid: u32, name: &str) -> Option<u64> {
+    let number: u64 = field(pid, name)?.split(' ').next()?.parse().ok()?;
+    Some(number * 1024)
+}
+
+fn ancestors(pid: u32) -> Vec<u32> {
+    let mut line = vec![pid];
+    let mut at = pid;
+    while let Some(parent) = parent(at) {
+        if parent == 0 || line.contains(&parent) {
+            break;
+        }
+        line.push(parent);
+        at = parent;
+    }
+    line
+}
+
+fn field(pid: u32, name: &str) -> Option<String> {
+    let status = std::fs::read_to_string(entry(pid, "status")).ok()?;
+    let line = status.lines().find(|line| line.starts_with(name))?;
+    Some(line[name.len()..].trim().to_owned())
+}
+
+fn entry(pid: u32, file: &str) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/{file}"))
+}
+
+fn scan(wanted: impl Fn(u32, &[String]) -> bool) -> Vec<Process> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let mut found: Vec<Process> = entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(|pid| {
+            let cmdline = std::fs::read(entry(pid, "cmdline")).ok()?;
+            let argv: Vec<String> = cmdline
+                .split(|byte| *byte == 0)
+                .map(|arg| String::from_utf8_lossy(arg).into_owned())
+                .collect();
+            wanted(pid, &argv).then_some(Process { pid, argv })
+        })
+        .collect();
+    found.sort_by_key(|process| process.pid);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_process_is_found_by_environment_argument_and_descent_until_it_ends() {
+        let mut child = Command::new("sleep")
+            .arg("86399")
+            .env("MUSTER_TEST_PROC", "needle-in-proc")
+            .spawn()
+            .expect("sleep starts");
+        let pid = child.id();
+        // Between fork and exec the child still shows this process's own argv.
+        crate::wait::blocking(Duration::from_secs(5), "the child's exec", || {
+            with_env("MUSTER_TEST_PROC", "needle-in-proc")
+                .iter()
+                .find(|p| p.pid == pid)
+                .cloned()
+        })
+        .expect("found by environment");
+        assert!(with_env("MUSTER_TEST_PROC", "needle").is_empty());
+        assert!(with_arg("86399").iter().any(|p| p.pid == pid));
+        assert!(descendants(std::process::id()).iter().any(|p| p.pid == pid));
+        assert!(is_alive(pid));
+        assert!(resident_bytes(std::process::id()).expect("has memory") > 100_000);
+        child.kill().expect("kills");
+        child.wait().expect("waits");
+        assert!(!is_alive(pid));
+        assert!(with_env("MUSTER_TEST_PROC", "needle-in-proc").is_empty());
+    }
+}
