@@ -5,3 +5,4 @@ mod config;
 mod connect;
 mod identity;
 mod known_hosts;
+mod stamp;

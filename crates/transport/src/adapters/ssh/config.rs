@@ -1,1 +1,0 @@
-//! What `ssh_config` says about a host.

@@ -1,1 +1,0 @@
-//! Which host keys are trusted.

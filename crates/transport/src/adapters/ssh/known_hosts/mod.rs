@@ -1,0 +1,18 @@
+//! Which host keys are trusted: `known_hosts` as OpenSSH reads it, indexed, and read again only when it
+//! changes.
+
+mod append;
+mod certificate;
+mod disk;
+mod entry;
+mod index;
+mod verdict;
+
+pub(crate) use append::append;
+pub(crate) use disk::{load, load_revoked};
+pub(crate) use entry::wire_name;
+pub(crate) use index::KnownHosts;
+pub(crate) use verdict::{Found, Names, Verdict, judge, known_algorithms};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! `known_hosts` on texts, with keys and certificates made on the spot.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use russh::keys::ssh_key::certificate::{Builder, CertType};
+use russh::keys::{Algorithm, Certificate, PrivateKey};
+
+use super::entry::hash_of;
+use super::*;
+
+const NOW: u64 = 1_800_000_000;
+
+fn key() -> PrivateKey {
+    PrivateKey::random(&mut rand::rng(), Algorithm::Ed25519).unwrap()
+}
+
+fn blob(key: &PrivateKey) -> Vec<u8> {
+    key.public_key().to_bytes().unwrap()
+}
+
+fn line(names: &str, key: &PrivateKey) -> String {
+    format!("{names} {}", key.public_key().to_openssh().unwrap())
+}
+
+fn file(lines: &[String]) -> Vec<Arc<KnownHosts>> {
+    vec![Arc::new(KnownHosts::read(Path::new("/known"), &lines.join("\n")))]
+}
+
+fn names(name: &str) -> Names {
+    Names {
+        names: vec![name.to_owned()],
+        without_port: Vec::new(),
+        principal: name.to_owned(),
+    }
+}
+
+fn verdict(lines: &[String], name: &str, presented: &PrivateKey) -> Verdict {
+    judge(&file(lines), &names(name), &blob(presented), None, NOW)
+}
+
+fn certificate(authority: &PrivateKey, key: &PrivateKey, edit: fn(&mut Builder)) -> Certificate {
+    let mut builder =
+        Builder::new_with_random_nonce(&mut rand::rng(), key.public_key(), NOW - 100, NOW + 100).unwrap();
+    builder.cert_type(CertType::Host).unwrap();
+    edit(&mut builder);
+    builder.sign(authority).unwrap()
+}
+
+#[test]
+fn names_patterns_ports_and_hashes_are_found() {
+    let key = key();
+    let hashed = |name: &str| {
+        let encode = |bytes: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        format!("|1|{}|{}", encode(b"salt"), encode(&hash_of(name, b"salt")))
+    };
+    for (known, name) in [
+        ("web1", "web1"),
+        ("WEB1,10.0.0.1", "10.0.0.1"),
+        ("[web1]:2222", "[web1]:2222"),
+        ("*.example.com,!bad.example.com", "good.example.com"),
+        ("web?", "web9"),
+        (hashed("web1").as_str(), "web1"),
+        (hashed("[web1]:2222").as_str(), "[web1]:2222"),
+    ] {
+        assert_eq!(
+            verdict(&[line(known, &key)], name, &key),
+            Verdict::Known,
+            "{known} {name}"
+        );
+    }
+    for (known, name) in [
+        ("web1", "web2"),
+        ("web1", "[web1]:2222"),
+        ("*.example.com,!bad.example.com", "bad.example.com"),
+        (hashed("web1").as_str(), "web2"),
+    ] {
+        assert_eq!(
+            verdict(&[line(known, &key)], name, &key),
+            Verdict::Unknown,
+            "{known} {name}"
+        );
+    }
+}
+
+#[test]
+fn another_key_of_a_known_host_is_a_change_and_names_the_line() {
+    let (old, new) = (key(), key());
+    let ecdsa = PrivateKey::random(
+        &mut rand::rng(),
+        Algorithm::Ecdsa {
+            curve: russh::keys::EcdsaCurve::NistP256,
+        },
+    )
+    .unwrap();
+    let lines = [
+        "# comment".to_owned(),
+        line("web1", &ecdsa),
+        line("web1,web2", &old),
+    ];
+    let Verdict::Changed(found) = verdict(&lines, "web1", &new) else {
+        panic!("not a change");
+    };
+    // The line of the same type is the one to name.
+    assert_eq!((found.line, found.algorithm.as_str()), (3, "ssh-ed25519"));
+    let Verdict::Changed(found) = verdict(&lines[..2], "web1", &new) else {
+        panic!("a key of another type is a change as well");
+    };
+    assert_eq!(found.line, 2);
+    assert_eq!(verdict(&lines, "web1", &old), Verdict::Known);
+    assert_eq!(verdict(&lines, "web1", &ecdsa), Verdict::Known);
+}
+
+#[test]
+fn a_revoked_key_is_refused_though_another_line_knows_it() {
+    let key = key();
+    let lines = [line("web1", &key), line("@revoked *", &key)];
+    assert!(matches!(verdict(&lines, "web1", &key), Verdict::Revoked(found) if found.line == 2));
+}
+
+#[test]
+fn the_name_without_the_port_is_good_for_the_same_key_only() {
+    let (known, other) = (key(), key());
+    let names = Names {
+        names: vec!["[web1]:2222".into()],
+        without_port: vec!["web1".into()],
+        principal: "web1".into(),
+    };
+    let files = file(&[line("web1", &known)]);
+    assert_eq!(judge(&files, &names, &blob(&known), None, NOW), Verdict::Known);
+    assert_eq!(judge(&files, &names, &blob(&other), None, NOW), Verdict::Unknown);
+}
+
+#[test]
+fn a_trusted_authority_vouches_for_a_host_by_name_and_time() {
+    let (authority, host) = (key(), key());
+    let files = file(&[line("@cert-authority *.example.com", &authority)]);
+    let judged = |edit: fn(&mut Builder), now: u64| {
+        let certificate = certificate(&authority, &host, edit);
+        judge(
+            &files,
+            &names("a.example.com"),
+            &blob(&host),
+            Some(&certificate),
+            now,
+        )
+    };
+    let good: fn(&mut Builder) = |builder| {
+        builder.valid_principal("a.example.com").unwrap();
+    };
+    assert_eq!(judged(good, NOW), Verdict::Known);
+    let bad = |verdict: Verdict, wanted: &str| match verdict {
+        Verdict::BadCertificate(why) => assert!(why.contains(wanted), "{why}"),
+        other => panic!("{other:?}"),
+    };
+    bad(judged(good, NOW + 200), "expired");
+    bad(judged(good, NOW - 200), "not valid yet");
+    bad(
+        judged(
+            |builder| {
+                builder.valid_principal("b").unwrap();
+            },
+            NOW,
+        ),
+        "made out for b",
+    );
+    bad(
+        judged(
+            |builder| {
+                builder.all_principals_valid().unwrap();
+            },
+            NOW,
+        ),
+        "no host at all",
+    );
+    bad(
+        judged(
+            |builder| {
+                builder
+                    .cert_type(CertType::User)
+                    .unwrap()
+                    .valid_principal("a.example.com")
+                    .unwrap();
+            },
+            NOW,
+        ),
+        "for a user",
+    );
+}
+
+#[test]
+fn a_certificate_of_a_stranger_is_only_the_key_inside() {
+    let (stranger, host) = (key(), key());
+    let certificate = certificate(&stranger, &host, |builder| {
+        builder.valid_principal("web1").unwrap();
+    });
+    let judged = |lines: &[String]| {
+        judge(
+            &file(lines),
+            &names("web1"),
+            &blob(&host),
+            Some(&certificate),
+            NOW,
+        )
+    };
+    assert_eq!(judged(&[]), Verdict::Unknown);
+    assert_eq!(judged(&[line("web1", &host)]), Verdict::Known);
+    assert!(matches!(
+        judged(&[line("@revoked *", &stranger)]),
+        Verdict::Revoked(_)
+    ));
+}
+
+#[test]
+fn lines_that_say_nothing_usable_are_passed_over() {
+    let key = key();
+    let text = [
+        "",
+        "# web1",
+        "web1",
+        "web1 ssh-ed25519",
+        "web1 ssh-ed25519 !!!!",
+        "web1 ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ",
+        "@unknown web1 ssh-ed25519 AAAA",
+        "|2|a|b ssh-ed25519 AAAA",
+        "web1 1024 35 1234567890",
+    ];
+    let mut lines: Vec<String> = text.iter().map(|line| (*line).to_owned()).collect();
+    assert_eq!(verdict(&lines, "web1", &key), Verdict::Unknown);
+    lines.push(format!(
+        "\t web1   {}  a comment",
+        key.public_key().to_openssh().unwrap()
+    ));
+    assert_eq!(verdict(&lines, "web1", &key), Verdict::Known);
+}
+
+#[test]
+fn known_algorithms_are_asked_for_first() {
+    let (key, authority) = (key(), key());
+    let files = file(&[line("web1", &key), line("@cert-authority web1", &authority)]);
+    assert_eq!(
+        known_algorithms(&files, &names("web1")),
+        (vec!["ssh-ed25519".to_owned()], true)
+    );
+    assert_eq!(known_algorithms(&files, &names("web2")), (vec![], false));
+}
+
+#[test]
+fn a_new_key_is_appended_after_a_last_line_without_an_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(".ssh/known_hosts");
+    let (first, second) = (key(), key());
+    append(&path, "web1", &blob(&first), false).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.trim_end()).unwrap();
+    append(&path, "[web2]:2222", &blob(&second), true).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 2);
+    assert!(!text.contains("web2"), "hashed names are not readable: {text}");
+    let files = vec![Arc::new(KnownHosts::read(&path, &text))];
+    assert_eq!(
+        judge(&files, &names("web1"), &blob(&first), None, NOW),
+        Verdict::Known
+    );
+    assert_eq!(
+        judge(&files, &names("[web2]:2222"), &blob(&second), None, NOW),
+        Verdict::Known
+    );
+    let mode = |path: &Path| {
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+    };
+    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+}
