@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::id::{RunKey, TaskId};
-use crate::run::RunState;
+use crate::run::{Outcome, RunState};
 
 /// A notice on the queue's topic exchange, routed by `task.<id>.<index>.<what>`. It is small and carries
 /// no output: a watcher reads the output itself, at its own pace, from `from` to `to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case")]
 pub enum Notice {
     /// A run changed its state.
@@ -18,6 +18,8 @@ pub enum Notice {
         attempt: u32,
         /// The state that it is in now.
         state: RunState,
+        /// How it ended, where it did.
+        ending: Option<Box<Ending>>,
     },
     /// A run's output log has grown.
     Output {
@@ -35,6 +37,36 @@ pub enum Notice {
         /// The task.
         task: TaskId,
     },
+}
+
+/// How a run ended, as far as watchers are told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ending {
+    /// The exit code, where the command exited.
+    pub exit_code: Option<i32>,
+    /// The signal's name without `SIG`, where one ended it.
+    pub signal: Option<String>,
+    /// What went wrong, for people.
+    pub error: Option<String>,
+    /// Bytes written to stdout.
+    pub stdout_bytes: u64,
+    /// Bytes written to stderr.
+    pub stderr_bytes: u64,
+    /// Whether output past the limit was not kept.
+    pub truncated: bool,
+}
+
+impl From<&Outcome> for Ending {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
+            exit_code: outcome.exit_code,
+            signal: outcome.signal.clone(),
+            error: outcome.error.clone(),
+            stdout_bytes: outcome.stdout_bytes,
+            stderr_bytes: outcome.stderr_bytes,
+            truncated: outcome.truncated,
+        }
+    }
 }
 
 impl Notice {
