@@ -1,1 +1,19 @@
-//! server
+#![doc = include_str!("../README.md")]
+
+mod accept;
+mod api;
+mod connection;
+mod events;
+mod extract;
+mod guard;
+mod listener;
+mod memory;
+mod problem;
+mod serve;
+#[cfg(test)]
+mod tests;
+
+pub use accept::Handle;
+pub use api::openapi;
+pub use listener::Listener;
+pub use serve::{Asked, ServerSettings, Wish, serve};

@@ -1,0 +1,94 @@
+//! The addresses of the API, one file for each of its subjects, and the document that describes them.
+
+mod describe;
+mod inventory;
+mod patterns;
+mod process;
+mod runs;
+mod tasks;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use muster_engine::Engine;
+use muster_model::Problem;
+use muster_model::problem::Code;
+use muster_runtime::CancellationToken;
+use tokio::sync::mpsc;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::guard::{self, Guard};
+use crate::problem;
+use crate::serve::{Asked, ServerSettings};
+
+pub use describe::openapi;
+
+/// What handlers have at hand.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) engine: Engine,
+    pub(crate) settings: Arc<ServerSettings>,
+    /// What clients wish of the process goes there.
+    pub(crate) wishes: mpsc::Sender<Asked>,
+    /// Cancelled when the process leaves: event streams end then.
+    pub(crate) work: CancellationToken,
+}
+
+fn routes() -> OpenApiRouter<Api> {
+    let api = OpenApiRouter::new()
+        .routes(routes!(process::server))
+        .routes(routes!(process::handover))
+        .routes(routes!(process::shutdown))
+        .routes(routes!(process::doctor))
+        .routes(routes!(tasks::list, tasks::submit))
+        .routes(routes!(tasks::show))
+        .routes(routes!(tasks::cancel))
+        .routes(routes!(tasks::retry))
+        .routes(routes!(tasks::events))
+        .routes(routes!(runs::list))
+        .routes(routes!(runs::stdout))
+        .routes(routes!(runs::stderr))
+        .routes(routes!(patterns::expand))
+        .routes(routes!(patterns::fold))
+        .routes(routes!(
+            inventory::hosts,
+            inventory::add_hosts,
+            inventory::set_hosts,
+            inventory::remove_hosts
+        ))
+        .routes(routes!(inventory::groups))
+        .routes(routes!(inventory::group, inventory::remove_group))
+        .routes(routes!(inventory::add_members, inventory::remove_members));
+    OpenApiRouter::with_openapi(describe::head()).nest("/api/v1", api)
+}
+
+/// Returns everything that the server answers to.
+pub(crate) fn router(api: Api, guard: Arc<Guard>) -> Result<Router, Problem> {
+    let (router, document) = routes().split_for_parts();
+    let document = describe::finish(document).to_pretty_json().map_err(|error| {
+        Problem::new(
+            Code::Internal,
+            format!("the API's description cannot be written: {error}"),
+        )
+    })?;
+    let document = Bytes::from(document);
+    let describe =
+        move || async move { ([(header::CONTENT_TYPE, "application/json")], document).into_response() };
+    let router = router
+        .route("/api/v1/openapi.json", get(describe))
+        .with_state(api);
+    Ok(guarded(router, guard))
+}
+
+/// Puts the guard in front of addresses, and problems behind them.
+pub(crate) fn guarded(router: Router, guard: Arc<Guard>) -> Router {
+    router
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::wrong_method)
+        .layer(axum::middleware::from_fn_with_state(guard, guard::enter))
+}

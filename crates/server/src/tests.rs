@@ -1,0 +1,5 @@
+//! The server on real sockets, and its description.
+
+mod bodies;
+mod description;
+mod sockets;
