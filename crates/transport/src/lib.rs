@@ -3,6 +3,7 @@
 mod adapters;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod demo;
 pub mod error;
 pub mod open;
 pub mod port;
