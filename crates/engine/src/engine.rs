@@ -4,15 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use muster_cache::Cache;
 use muster_model::host::HostRecord;
-use muster_model::wire::{Check, Event, GroupView, Hosts, Plan, Retry, RunPage, Submit, Targets};
+use muster_model::pattern;
+use muster_model::problem::Code;
+use muster_model::wire::{Check, GroupView, Hosts, Plan, Retry, RunPage, Submit, Targets};
 use muster_model::{Problem, RunState, Stream, TaskId, TaskRecord};
 use muster_queue::Queue;
-use muster_runtime::Tasks;
+use muster_runtime::{Tasks, clock};
 use muster_store::TaskFilter;
 use muster_transport::Transport;
+
+use crate::core::Core;
+use crate::fault;
+use crate::follow::{OutputReader, Watcher};
+use crate::sweep::Lease;
 
 /// The four rooms, opened.
 #[derive(Clone)]
@@ -41,11 +47,15 @@ pub struct Settings {
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    _rooms: Rooms,
+    core: Arc<Core>,
 }
 
 /// The answer to a submit.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one is made for each request, and read at once"
+)]
 pub enum Accepted {
     /// The task, written down.
     Task(TaskRecord),
@@ -64,36 +74,6 @@ pub struct Load {
     pub draining: bool,
 }
 
-/// Reads the output of one stream of a run, as far as it is there.
-pub struct OutputReader {}
-
-impl OutputReader {
-    /// Returns the next bytes, at most 256 KiB; None at the end of what is there.
-    ///
-    /// # Errors
-    ///
-    /// Where the output cannot be read.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        unimplemented!()
-    }
-}
-
-/// Follows a task: events in order, each with the id to resume from, until the task is done.
-pub struct Watcher {}
-
-impl Watcher {
-    /// Returns the next event with its id; None after the last one (an [`Event::Task`] with state `done`).
-    /// Cancel-safe. Holds no more than 256 KiB whatever the reader's pace.
-    ///
-    /// # Errors
-    ///
-    /// Where the task or its output cannot be read.
-    pub async fn next(&mut self) -> Result<Option<(String, Event)>, Problem> {
-        unimplemented!()
-    }
-}
-
-#[expect(clippy::unused_async, unused_variables, reason = "being built")]
 impl Engine {
     /// Starts the engine in this process: takes up what an earlier one left.
     ///
@@ -101,7 +81,17 @@ impl Engine {
     ///
     /// Where a room cannot be used.
     pub async fn start(rooms: Rooms, settings: Settings, tasks: Tasks) -> Result<Self, Problem> {
-        unimplemented!()
+        let lease = Lease::take(&settings.home, &settings.executors)?;
+        let core = Arc::new(Core::new(rooms, settings, tasks, lease));
+        core.declare().await.map_err(|error| fault::of_queue(&error))?;
+        core.listen().await.map_err(|error| fault::of_queue(&error))?;
+        core.lease.set_alone(core.lease.others().is_empty());
+        core.sweep().await?;
+        let sweeper = Arc::clone(&core);
+        core.tasks.spawn("sweep", sweeper.keep_sweeping());
+        let taker = Arc::clone(&core);
+        core.tasks.spawn("take work", taker.take_work());
+        Ok(Self { core })
     }
 
     /// Submits a task: when it returns, the task is durable. The same `request_id` gives the same task.
@@ -110,7 +100,7 @@ impl Engine {
     ///
     /// Where the request is wrong; nothing was written then.
     pub async fn submit(&self, owner: &str, submit: Submit) -> Result<Accepted, Problem> {
-        unimplemented!()
+        self.core.submit(owner, submit).await
     }
 
     /// Returns a task.
@@ -119,7 +109,7 @@ impl Engine {
     ///
     /// `unknown-task`.
     pub async fn task(&self, id: TaskId) -> Result<TaskRecord, Problem> {
-        unimplemented!()
+        self.core.task(id).await
     }
 
     /// Returns tasks, newest first.
@@ -128,7 +118,13 @@ impl Engine {
     ///
     /// Where the database cannot be read.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, Problem> {
-        unimplemented!()
+        self.core
+            .rooms
+            .database
+            .store
+            .tasks(filter)
+            .await
+            .map_err(|error| fault::of_store(&error))
     }
 
     /// Returns runs with their output, where both streams together are at most `output_limit` bytes.
@@ -144,7 +140,7 @@ impl Engine {
         states: Vec<RunState>,
         output_limit: u64,
     ) -> Result<RunPage, Problem> {
-        unimplemented!()
+        self.core.run_page(id, from, limit, states, output_limit).await
     }
 
     /// Reads one stream of a run's output in its last attempt.
@@ -153,7 +149,7 @@ impl Engine {
     ///
     /// `unknown-task`, `unknown-run`.
     pub async fn output(&self, id: TaskId, index: u32, stream: Stream) -> Result<OutputReader, Problem> {
-        unimplemented!()
+        self.core.open_output(id, index, stream).await
     }
 
     /// Follows a task from its beginning, or from the event after `resume`.
@@ -162,7 +158,7 @@ impl Engine {
     ///
     /// `unknown-task`; `invalid-request` where `resume` is no event id.
     pub async fn watch(&self, id: TaskId, resume: Option<&str>) -> Result<Watcher, Problem> {
-        unimplemented!()
+        Watcher::new(Arc::clone(&self.core), id, resume).await
     }
 
     /// Cancels a task; returns at once, the runs end as their hosts answer. Idempotent.
@@ -171,7 +167,16 @@ impl Engine {
     ///
     /// `unknown-task`; `conflict` where it is done.
     pub async fn cancel(&self, id: TaskId) -> Result<TaskRecord, Problem> {
-        unimplemented!()
+        let task = self.core.task(id).await?;
+        if task.finished_at.is_some() {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!("task {id} is done: there is nothing to cancel"),
+            )
+            .hint(format!("`muster check_task {id}` shows how it ended")));
+        }
+        self.core.cancel(id).await?;
+        self.core.task(id).await
     }
 
     /// Submits a new task for the hosts of a task that did not succeed.
@@ -180,7 +185,7 @@ impl Engine {
     ///
     /// `unknown-task`; `conflict` where it is not done or everything succeeded.
     pub async fn retry(&self, owner: &str, id: TaskId, retry: Retry) -> Result<TaskRecord, Problem> {
-        unimplemented!()
+        self.core.retry(owner, id, retry).await
     }
 
     /// Returns the hosts that targets name.
@@ -189,7 +194,9 @@ impl Engine {
     ///
     /// `invalid-pattern`, `unknown-group`, `target-too-large`.
     pub async fn expand(&self, targets: &Targets) -> Result<Hosts, Problem> {
-        unimplemented!()
+        let hosts = self.core.resolve(targets).await?;
+        let folded = pattern::fold(&hosts);
+        Ok(Hosts { hosts, folded })
     }
 
     /// Returns the hosts of the inventory that a pattern names; all of them without one.
@@ -198,7 +205,7 @@ impl Engine {
     ///
     /// Those of [`Engine::expand`].
     pub async fn hosts(&self, pattern: Option<&str>) -> Result<Vec<HostRecord>, Problem> {
-        unimplemented!()
+        self.core.hosts(pattern).await
     }
 
     /// Adds hosts; with `replace` those that exist are replaced, else the request is refused whole.
@@ -207,7 +214,7 @@ impl Engine {
     ///
     /// `already-exists` naming the host.
     pub async fn put_hosts(&self, hosts: Vec<HostRecord>, replace: bool) -> Result<(), Problem> {
-        unimplemented!()
+        self.core.put_hosts(hosts, replace).await
     }
 
     /// Removes the hosts that a pattern names; returns how many.
@@ -216,7 +223,7 @@ impl Engine {
     ///
     /// `unknown-host` naming one that does not exist; nothing is removed then.
     pub async fn remove_hosts(&self, pattern: &str) -> Result<u64, Problem> {
-        unimplemented!()
+        self.core.remove_hosts(pattern).await
     }
 
     /// Returns all groups.
@@ -225,7 +232,7 @@ impl Engine {
     ///
     /// Where the database cannot be read.
     pub async fn groups(&self) -> Result<Vec<GroupView>, Problem> {
-        unimplemented!()
+        self.core.groups().await
     }
 
     /// Returns one group.
@@ -234,7 +241,7 @@ impl Engine {
     ///
     /// `unknown-group`.
     pub async fn group(&self, name: &str) -> Result<GroupView, Problem> {
-        unimplemented!()
+        self.core.group(name).await
     }
 
     /// Adds the hosts that patterns name to a group, making it where it is missing.
@@ -243,7 +250,7 @@ impl Engine {
     ///
     /// Those of [`Engine::expand`]; `invalid-request` for a name that is none.
     pub async fn add_to_group(&self, name: &str, patterns: &[String]) -> Result<GroupView, Problem> {
-        unimplemented!()
+        self.core.add_to_group(name, patterns).await
     }
 
     /// Removes the hosts that patterns name from a group; without patterns the whole group.
@@ -252,22 +259,58 @@ impl Engine {
     ///
     /// `unknown-group`.
     pub async fn remove_from_group(&self, name: &str, patterns: &[String]) -> Result<u64, Problem> {
-        unimplemented!()
+        self.core.remove_from_group(name, patterns).await
     }
 
     /// Checks every back end.
     pub async fn doctor(&self) -> Vec<Check> {
-        unimplemented!()
+        self.core.doctor().await
     }
 
     /// Returns what the engine has in hand.
     pub async fn load(&self) -> Load {
-        unimplemented!()
+        Load {
+            active_runs: self.core.active.count(),
+            open_tasks: self.core.hub.open().len() as u64,
+            draining: self.core.tasks.intake().is_cancelled(),
+        }
     }
 
     /// Takes no new work from now on, and returns when what was started has ended, at the latest after
     /// `limit`. Queued runs stay in the database for the next engine.
     pub async fn drain(&self, limit: Duration) {
-        unimplemented!()
+        self.core.tasks.intake().cancel();
+        self.core.lease.release_dispatch();
+        if clock::deadline(limit, self.core.active.none()).await.is_err() {
+            tracing::warn!(
+                runs = self.core.active.count(),
+                "commands are still running at the end of the drain"
+            );
+        }
+    }
+
+    /// Ends what this engine is to others: call it when nothing runs any more, before the rooms close.
+    pub async fn close(&self) {
+        if let Err(error) = self
+            .core
+            .rooms
+            .database
+            .store
+            .forget_executor(&self.core.me)
+            .await
+        {
+            tracing::debug!(%error, "this executor is still on record");
+        }
+        self.core.lease.release_all();
+        self.core.rooms.transport.close().await;
+        self.core.rooms.queue.close().await;
+        self.core.rooms.database.store.close().await;
+    }
+
+    /// Lets go of this process's locks and of nothing else, as a crash would: for tests of what comes after.
+    #[doc(hidden)]
+    pub fn abandon(&self) {
+        self.core.lease.release_all();
+        self.core.tasks.intake().cancel();
     }
 }

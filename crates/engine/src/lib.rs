@@ -1,6 +1,19 @@
 #![doc = include_str!("../README.md")]
 
+mod core;
+mod dispatch;
 pub mod engine;
+mod execute;
+mod fault;
+mod follow;
+mod inventory;
+mod listen;
+mod plan;
+mod report;
+mod settle;
+mod submit;
+mod sweep;
 
-pub use engine::{Accepted, Engine, Load, OutputReader, Rooms, Settings, Watcher};
+pub use engine::{Accepted, Engine, Load, Rooms, Settings};
+pub use follow::{OutputReader, Watcher};
 pub use muster_store::{Opened as Database, TaskFilter};

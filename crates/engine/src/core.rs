@@ -1,0 +1,134 @@
+//! What every part of the engine shares.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use muster_model::wire::Secrets;
+use muster_model::{ExecutorId, RunKey, TaskId};
+use muster_runtime::Tasks;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::engine::{Rooms, Settings};
+use crate::follow::Hub;
+use crate::sweep::Lease;
+
+/// The exchange and the queue of work.
+pub(crate) const WORK: &str = "muster.work";
+/// The topic exchange of notices.
+pub(crate) const EVENTS: &str = "muster.events";
+/// The fanout exchange of cancels.
+pub(crate) const CANCELS: &str = "muster.cancels";
+
+/// What every part of the engine shares.
+pub(crate) struct Core {
+    pub(crate) rooms: Rooms,
+    pub(crate) settings: Settings,
+    pub(crate) tasks: Tasks,
+    pub(crate) me: ExecutorId,
+    pub(crate) hub: Hub,
+    pub(crate) lease: Lease,
+    pub(crate) slots: Arc<Semaphore>,
+    pub(crate) active: Active,
+    secrets: Mutex<HashMap<TaskId, Secrets>>,
+    claims: Mutex<HashSet<(RunKey, u32)>>,
+}
+
+impl Core {
+    /// Claims an attempt of a run for the caller; false where somebody in this process has it already.
+    pub(crate) fn claim(&self, run: RunKey, attempt: u32) -> bool {
+        self.claims
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert((run, attempt))
+    }
+
+    /// Gives a claim up.
+    pub(crate) fn unclaim(&self, run: RunKey, attempt: u32) {
+        self.claims
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&(run, attempt));
+    }
+
+    pub(crate) fn new(rooms: Rooms, settings: Settings, tasks: Tasks, lease: Lease) -> Self {
+        let slots = Arc::new(Semaphore::new(settings.slots.max(1)));
+        Self {
+            rooms,
+            tasks,
+            me: lease.executor().clone(),
+            hub: Hub::default(),
+            lease,
+            slots,
+            active: Active::default(),
+            secrets: Mutex::default(),
+            claims: Mutex::default(),
+            settings,
+        }
+    }
+
+    /// Keeps the secrets of a task until it is done.
+    pub(crate) fn keep_secrets(&self, task: TaskId, secrets: Secrets) {
+        if secrets != Secrets::default() {
+            self.secrets
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(task, secrets);
+        }
+    }
+
+    /// Returns the secrets of a task; none where there are none or they are gone.
+    pub(crate) fn secrets(&self, task: TaskId) -> Secrets {
+        let all = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&task).cloned().unwrap_or_default()
+    }
+
+    /// Forgets the secrets of a task.
+    pub(crate) fn forget_secrets(&self, task: TaskId) {
+        self.secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&task);
+    }
+}
+
+/// Counts the runs that this process has in hand, and tells when there are none.
+#[derive(Default)]
+pub(crate) struct Active {
+    count: AtomicU64,
+    none: Notify,
+}
+
+impl Active {
+    /// Counts one more until the guard is dropped.
+    pub(crate) fn enter(core: &Arc<Core>) -> ActiveGuard {
+        core.active.count.fetch_add(1, Ordering::AcqRel);
+        ActiveGuard(Arc::clone(core))
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Returns when there are none.
+    pub(crate) async fn none(&self) {
+        loop {
+            let notified = self.none.notified();
+            if self.count() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// See [`Active::enter`].
+pub(crate) struct ActiveGuard(Arc<Core>);
+
+impl Drop for ActiveGuard {
+    fn drop(&mut self) {
+        if self.0.active.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.active.none.notify_waiters();
+        }
+    }
+}

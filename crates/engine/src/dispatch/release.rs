@@ -1,0 +1,191 @@
+//! One dispatcher for each open task: waves, concurrency, failures and expiry.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use muster_model::{Counts, RunState, Timestamp};
+use muster_runtime::clock;
+use tokio::sync::watch;
+
+use crate::core::Core;
+use crate::follow::{LOOK_AGAIN, LiveTask, Stop};
+
+/// At most so many runs of a task are in the queue at a time, so that its memory does not grow with the
+/// task.
+const WINDOW: usize = 20_000;
+
+/// What a dispatcher does next.
+enum Next {
+    Release(Vec<(u32, u32)>),
+    Wait,
+    Stop(Stop),
+    Done,
+}
+
+/// What has been released of a task.
+struct Progress {
+    waves: Vec<Range<usize>>,
+    wave: usize,
+    /// The next host of the wave that may be released.
+    next: usize,
+}
+
+impl Core {
+    /// Starts to dispatch a task in the background.
+    pub(crate) fn dispatch(self: &Arc<Self>, live: Arc<LiveTask>) {
+        let core = Arc::clone(self);
+        self.tasks
+            .spawn("dispatch", async move { core.drive(live).await });
+    }
+
+    async fn drive(self: Arc<Self>, live: Arc<LiveTask>) {
+        let mut changed = live.subscribe();
+        let mut progress = Progress {
+            waves: crate::plan::waves(&live.record.options, live.hosts.len()),
+            wave: 0,
+            next: 0,
+        };
+        loop {
+            changed.borrow_and_update();
+            match decide(&live, &mut progress, clock::now()) {
+                Next::Release(runs) => self.publish_work(&live, &runs).await,
+                Next::Stop(stop) => {
+                    self.settle_queued(&live, stop).await;
+                    if self.wait(&live, &mut changed).await.is_break() {
+                        break;
+                    }
+                }
+                Next::Wait => {
+                    if self.wait(&live, &mut changed).await.is_break() {
+                        break;
+                    }
+                }
+                Next::Done => break,
+            }
+        }
+        if live.is_done() {
+            self.forget_secrets(live.id());
+            self.hub.retire(live.id());
+        }
+    }
+
+    /// Waits for a change of the task; breaks when no new work is to be handed out.
+    async fn wait(&self, live: &LiveTask, changed: &mut watch::Receiver<u64>) -> std::ops::ControlFlow<()> {
+        let expiry = async {
+            match live.record.options.expires_at {
+                Some(at) if at > clock::now() => clock::sleep_until(at).await,
+                _ => std::future::pending().await,
+            }
+        };
+        let cancelled = async {
+            if live.cancel.is_cancelled() {
+                std::future::pending::<()>().await;
+            }
+            live.cancel.cancelled().await;
+        };
+        // Only a task whose runs are partly in other hands may change without a notice here.
+        let unnoticed = async {
+            if self.lease.alone() {
+                std::future::pending::<()>().await;
+            }
+            clock::sleep(LOOK_AGAIN).await;
+        };
+        tokio::select! {
+            _ = changed.changed() => {}
+            () = expiry => {}
+            () = cancelled => {}
+            () = unnoticed => {
+                if let Err(problem) = self.reconcile(live).await {
+                    tracing::warn!(task = %live.id(), %problem, "the task could not be read");
+                }
+            }
+            () = self.tasks.intake().cancelled() => return std::ops::ControlFlow::Break(()),
+        }
+        std::ops::ControlFlow::Continue(())
+    }
+}
+
+/// Decides what to do with a task as it stands.
+fn decide(live: &LiveTask, progress: &mut Progress, now: Timestamp) -> Next {
+    let counts = live.counts();
+    if counts.open() == 0 {
+        return if live.is_done() { Next::Done } else { Next::Wait };
+    }
+    if counts.queued > 0
+        && let Some(stop) = stopped(live, now)
+    {
+        return Next::Stop(stop);
+    }
+    let Some(mut wave) = progress.waves.get(progress.wave).cloned() else {
+        return Next::Wait;
+    };
+    while progress.next >= wave.end && in_hand(live, progress.next, wave.start, counts) == 0 {
+        progress.wave += 1;
+        let Some(next) = progress.waves.get(progress.wave) else {
+            return Next::Wait;
+        };
+        wave = next.clone();
+    }
+    if progress.next < wave.start {
+        progress.next = wave.start;
+    }
+    let in_hand = in_hand(live, progress.next, wave.start, counts);
+    let most = live
+        .record
+        .options
+        .concurrency
+        .map_or(WINDOW, |most| most as usize)
+        .min(WINDOW);
+    let room = most.saturating_sub(in_hand).min(wave.end - progress.next);
+    if room == 0 {
+        return Next::Wait;
+    }
+    // A large task goes out in large steps: a step for each run that ends would be a scan for each.
+    let worthwhile = room >= (most / 4).min(wave.end - progress.next).clamp(1, 1000);
+    if !worthwhile && live.record.options.concurrency.is_none() {
+        return Next::Wait;
+    }
+    let range = progress.next..progress.next + room;
+    progress.next = range.end;
+    let runs = live.queued_in(range);
+    if runs.is_empty() {
+        decide(live, progress, now)
+    } else {
+        Next::Release(runs)
+    }
+}
+
+/// Returns how many of the released runs of a wave are not terminal.
+///
+/// In a task that this process has seen from its beginning, everything terminal was released, and all
+/// earlier waves are terminal: then a subtraction tells. Else each run is looked at.
+fn in_hand(live: &LiveTask, next: usize, wave_start: usize, counts: Counts) -> usize {
+    if live.is_whole() {
+        next.saturating_sub((counts.total - counts.open()) as usize)
+    } else {
+        live.open_in(wave_start..next)
+    }
+}
+
+/// Returns why a task starts no more runs, where that is so.
+pub(super) fn stopped(live: &LiveTask, now: Timestamp) -> Option<Stop> {
+    let options = &live.record.options;
+    if live.cancel.is_cancelled() {
+        return Some(Stop::Cancelled);
+    }
+    if options.expires_at.is_some_and(|at| at <= now) {
+        return Some(Stop::Expired);
+    }
+    let counts = live.counts();
+    let most = options.max_failures?;
+    (counts.failures() > most.of(counts.total)).then_some(Stop::TooManyFailures)
+}
+
+/// Returns the state that a stop gives to a run that has not started.
+pub(super) fn state_of(stop: Stop) -> RunState {
+    match stop {
+        Stop::Cancelled => RunState::Cancelled,
+        Stop::Expired => RunState::Expired,
+        Stop::TooManyFailures => RunState::Skipped,
+    }
+}

@@ -1,0 +1,56 @@
+//! Settles the runs of a stopped task that have not started.
+
+use muster_model::run::Change;
+use muster_model::{Outcome, RunKey, Transition};
+use muster_runtime::clock;
+
+use super::release::{state_of, stopped};
+use crate::core::Core;
+use crate::follow::{LiveTask, Stop};
+
+impl Core {
+    /// Settles every queued run of a task. One that is being connected at the same moment either has its
+    /// start written first, or finds its start refused: never both.
+    pub(crate) async fn settle_queued(&self, live: &LiveTask, stop: Stop) {
+        let queued = live.queued_in(0..live.hosts.len());
+        for runs in queued.chunks(1000) {
+            let at = clock::now();
+            let changes = runs.iter().map(|&(index, attempt)| Transition {
+                run: RunKey {
+                    task: live.id(),
+                    index,
+                },
+                attempt,
+                at,
+                change: Change::Settle {
+                    outcome: self.stop_outcome(live, stop),
+                    output: None,
+                },
+            });
+            if let Err(error) = self.commit(changes.collect()).await {
+                tracing::error!(task = %live.id(), %error, "queued runs could not be settled");
+                return;
+            }
+        }
+    }
+
+    /// Returns why the task of a run that has not started starts no more, where that is so.
+    pub(crate) fn stopped(&self, live: &LiveTask) -> Option<Stop> {
+        stopped(live, clock::now())
+    }
+
+    /// Returns how a run ends that does not start any more.
+    pub(crate) fn stop_outcome(&self, live: &LiveTask, stop: Stop) -> Outcome {
+        let why = match stop {
+            Stop::Cancelled => None,
+            Stop::Expired => Some("the task expired before the command could start".to_owned()),
+            Stop::TooManyFailures => {
+                let failures = live.counts().failures();
+                Some(format!(
+                    "not started: {failures} hosts had failed, more than --max-failures allows"
+                ))
+            }
+        };
+        Outcome::plain(state_of(stop), why)
+    }
+}

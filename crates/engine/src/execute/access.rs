@@ -1,0 +1,54 @@
+//! From a task to what the transport needs.
+
+use std::path::PathBuf;
+
+use muster_model::wire::Secrets;
+use muster_model::{Kind, Options};
+use muster_transport::{Access, Exec, Sudo, What};
+
+use crate::dispatch::Work;
+use crate::follow::LiveTask;
+
+/// Returns how to log in for a task.
+pub(super) fn access(options: &Options, secrets: &Secrets) -> Access {
+    Access {
+        connect_timeout: options.connect_timeout,
+        user: options.user.clone(),
+        password: secrets.password.clone(),
+        passphrase: secrets.passphrase.clone(),
+        identities: options.identities.iter().map(PathBuf::from).collect(),
+        ssh_config: options.ssh_config.as_ref().map(PathBuf::from),
+        agent_socket: options.agent_socket.as_ref().map(PathBuf::from),
+        accept_new: options.accept_new,
+    }
+}
+
+/// Returns what to run on a host.
+pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, secrets: &Secrets) -> Exec {
+    let options = &live.record.options;
+    let what = match &live.record.kind {
+        Kind::Command { command } => What::Command(command.clone()),
+        Kind::Script { name, args } => What::Script {
+            name: name.clone(),
+            body: live.input.script.clone().unwrap_or_default(),
+            args: args.clone(),
+        },
+    };
+    Exec {
+        what,
+        mark: format!("{executor}.{}.{}.{}", work.run.task, work.run.index, work.attempt),
+        env: options.env.clone(),
+        cwd: options.cwd.clone(),
+        sudo: options.sudo.as_ref().map(|user| Sudo {
+            user: user.clone(),
+            password: secrets.sudo_password.clone(),
+        }),
+        stdin: live.input.stdin.clone(),
+    }
+}
+
+/// Tells whether a task needs a secret that this process does not have (it was started anew since).
+pub(super) fn secret_is_gone(options: &Options, secrets: &Secrets) -> bool {
+    (options.login_secret && secrets.password.is_none() && secrets.passphrase.is_none())
+        || (options.sudo_password && secrets.sudo_password.is_none())
+}

@@ -1,0 +1,238 @@
+//! Keeps the output of one run: in order, bounded in memory, whole up to the task's limit.
+//!
+//! What comes is put together to frames and written to the log in steps: while the log is small, to the
+//! cache (for followers) and to memory (to be kept with the run's result); from then on to the database's
+//! output log alone. A write is announced to followers after it is done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use muster_model::{ErrorKind, RunKey, Stream, limits, output};
+
+use crate::core::Core;
+use crate::follow::log_key;
+
+/// What comes within this time is written in one step, so that a command that prints many small pieces
+/// costs few writes, and a person still sees it as it happens.
+pub(super) const STEP_TIME: Duration = Duration::from_millis(20);
+/// A step is written at once when it has this size.
+const STEP_BYTES: usize = 256 * 1024;
+/// How long the cache keeps the output of a run that writes nothing more.
+const LIFETIME: Duration = Duration::from_secs(600);
+
+/// The output of one attempt of a run.
+pub(super) struct Collector {
+    core: Arc<Core>,
+    run: RunKey,
+    attempt: u32,
+    limit: u64,
+    /// Frames that are not written yet.
+    pending: Vec<(Stream, BytesMut)>,
+    pending_bytes: usize,
+    /// The first bytes of a UTF-8 sequence whose rest has not come, for each stream.
+    carry: [BytesMut; 2],
+    /// The log while it is small.
+    small: BytesMut,
+    /// Where the log ends.
+    end: u64,
+    spilled: bool,
+    cached: bool,
+    kept: u64,
+    pub(super) stdout_bytes: u64,
+    pub(super) stderr_bytes: u64,
+    pub(super) truncated: bool,
+    /// Why output could not be kept.
+    pub(super) failure: Option<String>,
+}
+
+impl Collector {
+    pub(super) fn new(core: Arc<Core>, run: RunKey, attempt: u32, limit: u64) -> Self {
+        Self {
+            core,
+            run,
+            attempt,
+            limit,
+            pending: Vec::new(),
+            pending_bytes: 0,
+            carry: [BytesMut::new(), BytesMut::new()],
+            small: BytesMut::new(),
+            end: 0,
+            spilled: false,
+            cached: true,
+            kept: 0,
+            stdout_bytes: 0,
+            stderr_bytes: 0,
+            truncated: false,
+            failure: None,
+        }
+    }
+
+    /// Takes a piece of output; tells whether a step is due at once.
+    pub(super) fn take(&mut self, stream: Stream, bytes: &Bytes) -> bool {
+        match stream {
+            Stream::Stdout => self.stdout_bytes += bytes.len() as u64,
+            Stream::Stderr => self.stderr_bytes += bytes.len() as u64,
+        }
+        let room = usize::try_from(self.limit - self.kept).unwrap_or(usize::MAX);
+        let taken = if bytes.len() > room {
+            self.truncated = true;
+            bytes.slice(..room)
+        } else {
+            bytes.clone()
+        };
+        if taken.is_empty() || self.failure.is_some() {
+            return false;
+        }
+        self.kept += taken.len() as u64;
+        let carried = std::mem::take(&mut self.carry[place(stream)]);
+        self.pending_bytes += carried.len() + taken.len();
+        match self.pending.last_mut() {
+            Some((last, frame)) if *last == stream => {
+                frame.extend_from_slice(&carried);
+                frame.extend_from_slice(&taken);
+            }
+            _ => {
+                let mut frame = carried;
+                frame.extend_from_slice(&taken);
+                self.pending.push((stream, frame));
+            }
+        }
+        self.pending_bytes >= STEP_BYTES
+    }
+
+    /// Tells whether something waits to be written.
+    pub(super) fn is_due(&self) -> bool {
+        self.pending_bytes > 0
+    }
+
+    /// Writes what waits. `last`: nothing more will come.
+    pub(super) async fn step(&mut self, last: bool) {
+        let mut log = BytesMut::with_capacity(self.pending_bytes + 64);
+        for (stream, mut frame) in std::mem::take(&mut self.pending) {
+            if !last {
+                let whole = whole_characters(&frame);
+                self.carry[place(stream)] = frame.split_off(whole);
+            }
+            output::encode(&mut log, stream, &frame);
+        }
+        self.pending_bytes = 0;
+        if last {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                let rest = std::mem::take(&mut self.carry[place(stream)]);
+                output::encode(&mut log, stream, &rest);
+            }
+        }
+        if log.is_empty() || self.failure.is_some() {
+            return;
+        }
+        let from = self.end;
+        if let Err(error) = self.write(log.freeze()).await {
+            tracing::error!(run = %self.run, %error, "output could not be kept");
+            self.failure = Some(format!(
+                "the output could not be kept: {}",
+                crate::fault::chain(&error)
+            ));
+            return;
+        }
+        self.core
+            .announce_output(self.run, self.attempt, from, self.end)
+            .await;
+    }
+
+    async fn write(&mut self, log: Bytes) -> Result<(), muster_store::Error> {
+        let outputs = &self.core.rooms.database.outputs;
+        if self.spilled {
+            self.end = outputs.append(self.run, self.attempt, self.end, log).await?;
+            return Ok(());
+        }
+        if self.small.len() + log.len() <= limits::INLINE_OUTPUT_BYTES {
+            self.small.extend_from_slice(&log);
+            if self.cached {
+                let key = log_key(self.run, self.attempt);
+                let cached = self
+                    .core
+                    .rooms
+                    .cache
+                    .append(&key, self.end, log.clone(), LIFETIME)
+                    .await;
+                // A cache that lost the log cannot go on in its middle; followers wait for the result.
+                self.cached = cached.is_ok();
+            }
+            self.end += log.len() as u64;
+            if self.cached {
+                return Ok(());
+            }
+        } else {
+            self.small.extend_from_slice(&log);
+            self.end += log.len() as u64;
+        }
+        let whole = std::mem::take(&mut self.small).freeze();
+        outputs.append(self.run, self.attempt, 0, whole).await?;
+        self.spilled = true;
+        let forgotten = self
+            .core
+            .rooms
+            .cache
+            .delete(&log_key(self.run, self.attempt))
+            .await;
+        if let Err(error) = forgotten
+            && error.kind != ErrorKind::Unavailable
+        {
+            tracing::debug!(%error, "the cache still holds the begin of an output");
+        }
+        Ok(())
+    }
+
+    /// Returns the log to be kept with the run's result; None where it is in the output log.
+    pub(super) fn inline(&mut self) -> Option<Bytes> {
+        (!self.spilled && !self.small.is_empty()).then(|| std::mem::take(&mut self.small).freeze())
+    }
+}
+
+fn place(stream: Stream) -> usize {
+    match stream {
+        Stream::Stdout => 0,
+        Stream::Stderr => 1,
+    }
+}
+
+/// Returns how many bytes make whole characters, where an unfinished UTF-8 sequence ends the bytes;
+/// otherwise all of them.
+fn whole_characters(bytes: &[u8]) -> usize {
+    let tail = bytes.len().saturating_sub(3);
+    for place in (tail..bytes.len()).rev() {
+        let length = match bytes[place] {
+            0x00..=0x7f => break,
+            0x80..=0xbf => continue,
+            0xc2..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf4 => 4,
+            _ => break,
+        };
+        return if place + length > bytes.len() {
+            place
+        } else {
+            bytes.len()
+        };
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_character_waits_for_its_rest() {
+        let text = "grün€😀".as_bytes();
+        for cut in 0..=text.len() {
+            let whole = whole_characters(&text[..cut]);
+            assert!(std::str::from_utf8(&text[..whole]).is_ok(), "cut at {cut}");
+            assert!(cut - whole < 4);
+        }
+        assert_eq!(whole_characters(b"\xff\xfe"), 2);
+        assert_eq!(whole_characters(b"\x80\x80\x80\x80"), 4);
+        assert_eq!(whole_characters(b""), 0);
+    }
+}

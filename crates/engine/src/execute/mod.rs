@@ -1,0 +1,9 @@
+//! Executing: takes work from the queue while there is a free slot, starts the command, keeps its output,
+//! and settles.
+
+mod access;
+mod collect;
+mod run;
+mod take;
+
+pub(crate) use take::queue_options;

@@ -1,0 +1,405 @@
+//! One attempt of one run, from the delivery to the settled result.
+//!
+//! Until the start is durable, nothing runs on the host and the work can be put back. From then on the
+//! run ends in this process, or is lost with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_model::run::Change;
+use muster_model::{ErrorKind, Outcome, RunState, TaskId, Transition, Unreachable};
+use muster_runtime::{Backoff, clock};
+use muster_store::Applied;
+use muster_transport::{ExecEvent, Exit, Killer, Running, Session};
+
+use super::access::{access, exec, secret_is_gone};
+use super::collect::{Collector, STEP_TIME};
+use super::take::Receipt;
+use crate::core::Core;
+use crate::dispatch::Work;
+use crate::fault;
+use crate::follow::LiveTask;
+use crate::settle::again_or_settle;
+
+/// How long a killed command's channel may take to close.
+const AFTER_KILL: Duration = Duration::from_secs(5);
+
+/// Why a started command is ended before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    TimedOut,
+    Cancelled,
+    Stopping,
+}
+
+/// How a started command ended.
+enum Ended {
+    Exited(Exit),
+    Broken(String),
+    Killed(Reason),
+    /// It was to be ended, and something of it may be left.
+    NotKilled(Reason, String),
+}
+
+impl Core {
+    /// Carries out one attempt of one run.
+    pub(super) async fn execute(self: &Arc<Self>, work: Work, receipt: Receipt) {
+        let Some(mut claim) = Claim::take(self, work) else {
+            return receipt.ack().await;
+        };
+        let live = match self.live(work.run.task).await {
+            Ok(Some(live)) => live,
+            Ok(None) => return receipt.ack().await,
+            Err(problem) => {
+                tracing::warn!(run = %work.run, %problem, "the task of a run could not be read");
+                clock::sleep(Duration::from_secs(1)).await;
+                return receipt.put_back().await;
+            }
+        };
+        // A message may come again after its run went on; the store would refuse the start anyway.
+        let current = live
+            .run(work.run.index)
+            .is_some_and(|run| run == (RunState::Queued, work.attempt));
+        if !current && live.is_whole() {
+            return receipt.ack().await;
+        }
+        if let Some(stop) = self.stopped(&live) {
+            let outcome = self.stop_outcome(&live, stop);
+            self.settle(
+                &live,
+                work,
+                Change::Settle {
+                    outcome,
+                    output: None,
+                },
+            )
+            .await;
+            return receipt.ack().await;
+        }
+        let mut session = match Box::pin(self.reach(&live, work)).await {
+            Reached::Session(session) => session,
+            Reached::Over(outcome) => {
+                let change = again_or_settle(&live.record.options, work.attempt, outcome, None);
+                self.settle(&live, work, change).await;
+                return receipt.ack().await;
+            }
+            Reached::PutBack => return receipt.put_back().await,
+        };
+        claim.started = self.mark_started(work).await;
+        receipt.ack().await;
+        if claim.started {
+            let change = Box::pin(self.carry_out(&live, work, session.as_mut())).await;
+            self.settle(&live, work, change).await;
+            claim.started = false;
+        }
+    }
+
+    async fn live(&self, id: TaskId) -> Result<Option<Arc<LiveTask>>, muster_model::Problem> {
+        if let Some(live) = self.hub.find(id) {
+            return Ok(Some(live));
+        }
+        let task = self.task(id).await?;
+        if task.finished_at.is_some() {
+            return Ok(None);
+        }
+        self.load(task).await.map(Some)
+    }
+
+    /// Connects; nothing is started on the host.
+    async fn reach(&self, live: &LiveTask, work: Work) -> Reached {
+        let options = &live.record.options;
+        let secrets = self.secrets(live.id());
+        if secret_is_gone(options, &secrets) {
+            let again = format!(
+                "the password of this task was held by an earlier server process alone, and is gone: \
+                 `muster retry {} --ask-password` (or --ask-sudo-password, --ask-passphrase) asks again",
+                live.id()
+            );
+            return Reached::Over(Outcome::unreachable(Unreachable::SecretGone, again));
+        }
+        let Some(host) = live.hosts.get(work.run.index as usize) else {
+            return Reached::PutBack;
+        };
+        let access = access(options, &secrets);
+        tokio::select! {
+            connected = self.rooms.transport.connect(&host.endpoint, &access) => match connected {
+                Ok(session) => Reached::Session(session),
+                Err(error) => Reached::Over(Outcome::unreachable(error.reason, error.message)),
+            },
+            () = live.cancel.cancelled() => Reached::Over(Outcome::plain(RunState::Cancelled, None)),
+            () = self.tasks.intake().cancelled() => Reached::PutBack,
+        }
+    }
+
+    /// Writes the start down; false where it was refused (another has it, or the task stopped).
+    async fn mark_started(&self, work: Work) -> bool {
+        let change = Change::Start {
+            executor: self.me.clone(),
+        };
+        let transition = Transition {
+            run: work.run,
+            attempt: work.attempt,
+            at: clock::now(),
+            change,
+        };
+        match self.commit(vec![transition]).await.as_deref() {
+            Ok([Applied::Yes { .. }]) => true,
+            Ok([Applied::No(refused)]) if refused.state == RunState::Started => {
+                // The claim is ours alone in this process: a start by this process is the one whose answer
+                // was lost on the way.
+                let run = self.rooms.database.store.run(work.run).await;
+                matches!(run, Ok(Some(run)) if run.state == RunState::Started
+                    && run.attempt == work.attempt && run.executor.as_ref() == Some(&self.me))
+            }
+            // Another delivery of the same run was first, or the task stopped.
+            Ok(_) => false,
+            Err(error) => {
+                tracing::error!(run = %work.run, %error, "a start could not be written: not started");
+                false
+            }
+        }
+    }
+
+    /// Runs the command and returns the change that settles it.
+    async fn carry_out(self: &Arc<Self>, live: &LiveTask, work: Work, session: &mut dyn Session) -> Change {
+        let options = &live.record.options;
+        let command = exec(live, work, &self.me.0, &self.secrets(live.id()));
+        let mut output = Collector::new(Arc::clone(self), work.run, work.attempt, options.max_output);
+        let ended = match session.start(command).await {
+            Ok(mut running) => self.attend(live, running.as_mut(), &mut output).await,
+            Err(error) => {
+                let why = fault::chain(&error);
+                let state = match error.kind {
+                    ErrorKind::OutcomeUnknown => RunState::Lost,
+                    _ => RunState::Failed,
+                };
+                let outcome = Outcome::plain(state, Some(why));
+                return again_or_settle(options, work.attempt, outcome, None);
+            }
+        };
+        output.step(true).await;
+        let outcome = outcome_of(ended, &output, options.timeout);
+        let inline = output.inline();
+        again_or_settle(options, work.attempt, outcome, inline)
+    }
+
+    /// Reads what the command does until it ends, is cancelled or runs out of time.
+    async fn attend(&self, live: &LiveTask, running: &mut dyn Running, output: &mut Collector) -> Ended {
+        let deadline = async {
+            match live.record.options.timeout {
+                Some(timeout) => clock::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(deadline);
+        loop {
+            let due = output.is_due();
+            let event = tokio::select! {
+                biased;
+                event = running.next() => event,
+                () = clock::sleep(STEP_TIME), if due => {
+                    output.step(false).await;
+                    continue;
+                }
+                () = live.cancel.cancelled() => return self.end(live, running, output, Reason::Cancelled).await,
+                () = &mut deadline => return self.end(live, running, output, Reason::TimedOut).await,
+                () = self.tasks.work().cancelled() => {
+                    return self.end(live, running, output, Reason::Stopping).await;
+                }
+            };
+            match event {
+                Some(ExecEvent::Output { stream, bytes }) => {
+                    if output.take(stream, &bytes) {
+                        output.step(false).await;
+                    }
+                }
+                Some(ExecEvent::Exited(exit)) => return Ended::Exited(exit),
+                Some(ExecEvent::Broken { why }) => return Ended::Broken(why),
+                None => return Ended::Broken("the connection ended without a word".to_owned()),
+            }
+        }
+    }
+
+    /// Ends the command with everything that it started; what it still prints is kept.
+    async fn end(
+        &self,
+        live: &LiveTask,
+        running: &mut dyn Running,
+        output: &mut Collector,
+        reason: Reason,
+    ) -> Ended {
+        let killer: Arc<dyn Killer> = running.killer();
+        let kill = killer.kill(live.record.options.kill_grace);
+        tokio::pin!(kill);
+        let mut over = false;
+        let killed = loop {
+            tokio::select! {
+                killed = &mut kill => break killed,
+                event = running.next(), if !over => match event {
+                    Some(ExecEvent::Output { stream, bytes }) => {
+                        if output.take(stream, &bytes) {
+                            output.step(false).await;
+                        }
+                    }
+                    _ => over = true,
+                },
+            }
+        };
+        if let Err(error) = killed {
+            return Ended::NotKilled(reason, fault::chain(&error));
+        }
+        let drained = clock::deadline(AFTER_KILL, async {
+            while let Some(ExecEvent::Output { stream, bytes }) = running.next().await {
+                if output.take(stream, &bytes) {
+                    output.step(false).await;
+                }
+            }
+        });
+        if !over && drained.await.is_err() {
+            tracing::debug!("the channel of a killed command stayed open");
+        }
+        Ended::Killed(reason)
+    }
+
+    /// Commits how an attempt ended, and sees to the next one where there is one.
+    async fn settle(self: &Arc<Self>, live: &Arc<LiveTask>, work: Work, change: Change) {
+        let again = match &change {
+            Change::Again { outcome } => Some(outcome.state),
+            _ => None,
+        };
+        let transition = Transition {
+            run: work.run,
+            attempt: work.attempt,
+            at: clock::now(),
+            change,
+        };
+        match self.commit(vec![transition]).await.as_deref() {
+            Ok([Applied::Yes { attempt, .. }]) if again.is_some() => {
+                if again != Some(RunState::Unreachable) {
+                    self.discard(work).await;
+                }
+                self.publish_later(Arc::clone(live), work.run.index, *attempt, wait_before(*attempt));
+            }
+            Ok([Applied::Yes { .. }]) => {}
+            Ok(other) => tracing::debug!(run = %work.run, ?other, "a result came after the run had ended"),
+            Err(error) => tracing::error!(run = %work.run, %error, "a result could not be written"),
+        }
+    }
+
+    /// Lets the output of an attempt go that was not the last one.
+    async fn discard(&self, work: Work) {
+        let discarded = self.rooms.database.outputs.discard(work.run, work.attempt).await;
+        if let Err(error) = discarded {
+            tracing::debug!(run = %work.run, %error, "the output of an earlier attempt is still there");
+        }
+    }
+}
+
+/// An attempt of a run in this process's hands. Dropped while the run is started and not settled (its
+/// task panicked), it settles that run alone as lost.
+struct Claim {
+    core: Arc<Core>,
+    work: Work,
+    started: bool,
+}
+
+impl Claim {
+    fn take(core: &Arc<Core>, work: Work) -> Option<Self> {
+        core.claim(work.run, work.attempt).then(|| Self {
+            core: Arc::clone(core),
+            work,
+            started: false,
+        })
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.core.unclaim(self.work.run, self.work.attempt);
+        if self.started {
+            let core = Arc::clone(&self.core);
+            let work = self.work;
+            self.core.tasks.spawn("settle a dropped run", async move {
+                let why = "a fault in Muster ended its watch over the command: see the server's log";
+                let outcome = Outcome::plain(RunState::Lost, Some(why.to_owned()));
+                let change = Change::Settle {
+                    outcome,
+                    output: None,
+                };
+                let lost = Transition {
+                    run: work.run,
+                    attempt: work.attempt,
+                    at: clock::now(),
+                    change,
+                };
+                if let Err(error) = core.commit(vec![lost]).await {
+                    tracing::error!(run = %work.run, %error, "a dropped run could not be settled");
+                }
+            });
+        }
+    }
+}
+
+enum Reached {
+    Session(Box<dyn Session>),
+    /// It ends here, before anything was started.
+    Over(Outcome),
+    /// This process takes no new work.
+    PutBack,
+}
+
+/// Returns how long to wait before an attempt: doubling from a second to a minute.
+fn wait_before(attempt: u32) -> Duration {
+    let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+    let mut wait = Duration::ZERO;
+    for _ in 1..attempt.min(10) {
+        wait = backoff.step();
+    }
+    wait
+}
+
+fn outcome_of(ended: Ended, output: &Collector, timeout: Option<Duration>) -> Outcome {
+    let mut outcome = match ended {
+        Ended::Exited(Exit::Code(0)) => Outcome::plain(RunState::Succeeded, None),
+        Ended::Exited(Exit::Code(code)) => Outcome {
+            exit_code: Some(code),
+            ..Outcome::plain(RunState::Failed, None)
+        },
+        Ended::Exited(Exit::Signal(signal)) => Outcome {
+            signal: Some(signal),
+            ..Outcome::plain(RunState::Failed, None)
+        },
+        Ended::Broken(why) => {
+            Outcome::plain(RunState::Lost, Some(format!("how it ended is not known: {why}")))
+        }
+        Ended::Killed(Reason::TimedOut) => Outcome::plain(
+            RunState::TimedOut,
+            timeout.map(|timeout| format!("it ran longer than {timeout:?} and was killed")),
+        ),
+        Ended::Killed(Reason::Cancelled) => Outcome::plain(RunState::Cancelled, None),
+        Ended::Killed(Reason::Stopping) => Outcome::plain(
+            RunState::Cancelled,
+            Some("killed: the server was stopped".to_owned()),
+        ),
+        Ended::NotKilled(reason, why) => {
+            let what = match reason {
+                Reason::TimedOut => "it ran out of time",
+                Reason::Cancelled => "it was cancelled",
+                Reason::Stopping => "the server was stopped",
+            };
+            let why = format!("{what}, and processes of it may be left on the host: {why}");
+            Outcome::plain(RunState::Lost, Some(why))
+        }
+    };
+    if outcome.state == RunState::Succeeded {
+        outcome.exit_code = Some(0);
+        if let Some(failure) = &output.failure {
+            outcome.state = RunState::Failed;
+            outcome.error = Some(failure.clone());
+        }
+    }
+    outcome.stdout_bytes = output.stdout_bytes;
+    outcome.stderr_bytes = output.stderr_bytes;
+    outcome.truncated = output.truncated;
+    outcome
+}

@@ -1,0 +1,101 @@
+//! Takes work from the queue while there is a free slot.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_queue::{Delivery, QueueOptions, Settler};
+use muster_runtime::{Backoff, clock};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::core::{Active, Core, WORK};
+use crate::dispatch::Work;
+
+/// Acknowledges one delivery when what it asked for is durable; put back if dropped before.
+pub(crate) struct Receipt {
+    settler: Arc<dyn Settler>,
+    tag: u64,
+}
+
+impl Receipt {
+    /// Acknowledges. A failure means that it is delivered again, which compare-and-set makes harmless.
+    pub(super) async fn ack(self) {
+        if let Err(error) = self.settler.ack(&[self.tag]).await {
+            tracing::debug!(%error, "a delivery was not acknowledged");
+        }
+    }
+
+    /// Puts the work back for another executor.
+    pub(super) async fn put_back(self) {
+        if let Err(error) = self.settler.reject(self.tag, true).await {
+            tracing::debug!(%error, "a delivery was not put back");
+        }
+    }
+}
+
+/// Options of the work queue: they must be the same in every process.
+pub(crate) fn queue_options() -> QueueOptions {
+    QueueOptions {
+        durable: true,
+        max_priority: 9,
+        ..QueueOptions::default()
+    }
+}
+
+impl Core {
+    /// Takes work until no more is to be taken.
+    pub(crate) async fn take_work(self: Arc<Self>) {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        let intake = self.tasks.intake().clone();
+        while !intake.is_cancelled() {
+            let prefetch = u32::try_from(self.settings.slots).unwrap_or(u32::MAX);
+            let mut consumer = match self.rooms.queue.consume(WORK, prefetch).await {
+                Ok(consumer) => consumer,
+                Err(error) => {
+                    tracing::warn!(%error, "no work can be taken from the queue yet");
+                    tokio::select! {
+                        () = clock::sleep(backoff.step()) => continue,
+                        () = intake.cancelled() => return,
+                    }
+                }
+            };
+            let settler = consumer.settler();
+            loop {
+                let slot = tokio::select! {
+                    slot = Arc::clone(&self.slots).acquire_owned() => slot,
+                    () = intake.cancelled() => return,
+                };
+                let Ok(slot) = slot else { return };
+                let delivery = tokio::select! {
+                    delivery = consumer.next() => delivery,
+                    () = intake.cancelled() => return,
+                };
+                let Some(delivery) = delivery else { break };
+                self.begin(delivery, Arc::clone(&settler), slot).await;
+            }
+        }
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        settler: Arc<dyn Settler>,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let receipt = Receipt {
+            settler,
+            tag: delivery.tag,
+        };
+        let Some(work) = Work::decode(delivery.message.body) else {
+            tracing::error!("a message in the work queue is no work: dropped");
+            receipt.ack().await;
+            return;
+        };
+        let core = Arc::clone(self);
+        let active = Active::enter(self);
+        self.tasks.spawn("run", async move {
+            Box::pin(core.execute(work, receipt)).await;
+            drop(slot);
+            drop(active);
+        });
+    }
+}

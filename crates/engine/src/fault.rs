@@ -1,0 +1,42 @@
+//! From the rooms' errors to what a person is told.
+
+use muster_model::problem::Code;
+use muster_model::{ErrorKind, Problem};
+
+/// Turns a store's error into a problem. The chain of causes is written out once, here.
+pub(crate) fn of_store(error: &muster_store::Error) -> Problem {
+    let detail = chain(error);
+    match error.kind {
+        ErrorKind::AlreadyExists => Problem::new(Code::AlreadyExists, detail),
+        ErrorKind::NotFound => Problem::new(Code::NotFound, detail),
+        ErrorKind::Conflict => Problem::new(Code::Conflict, detail),
+        ErrorKind::Invalid => Problem::new(Code::InvalidRequest, detail),
+        ErrorKind::TooLarge => Problem::new(Code::TooLarge, detail),
+        ErrorKind::Corrupt | ErrorKind::Denied => Problem::new(Code::InvalidDatabase, detail)
+            .hint("`muster doctor` says what is wrong with the database"),
+        ErrorKind::Cancelled => Problem::new(Code::Draining, "the server is stopping")
+            .hint("run the command again: a new server is started for it"),
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::OutcomeUnknown => {
+            Problem::new(Code::Unavailable, detail)
+                .hint("try again; `muster doctor` says what is wrong with the database")
+        }
+        ErrorKind::Unsupported | ErrorKind::Internal => Problem::new(Code::Internal, detail),
+    }
+}
+
+/// Turns a queue's error into a problem.
+pub(crate) fn of_queue(error: &muster_queue::Error) -> Problem {
+    Problem::new(Code::Unavailable, chain(error)).hint("`muster doctor` says what is wrong with the queue")
+}
+
+/// Writes an error with its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,331 @@
+//! The open tasks that this process knows, each with its feed and its progress.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use muster_model::event::Notice;
+use muster_model::{Counts, Endpoint, RunState, TaskId, TaskRecord};
+use muster_runtime::CancellationToken;
+use muster_store::TaskInput;
+use tokio::sync::watch;
+
+use super::feed::{Entry, Feed};
+
+/// Done tasks whose feeds are kept, so that a follower whose connection broke can resume.
+const KEPT_DONE: usize = 32;
+
+/// A host of a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) endpoint: Endpoint,
+}
+
+/// Why a task starts no more runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Cancelled,
+    Expired,
+    TooManyFailures,
+}
+
+/// An open task in this process.
+pub(crate) struct LiveTask {
+    /// The task as it was submitted; its counts are not kept up here.
+    pub(crate) record: TaskRecord,
+    pub(crate) input: TaskInput,
+    pub(crate) hosts: Vec<Host>,
+    /// Cancelled when somebody cancels the task.
+    pub(crate) cancel: CancellationToken,
+    state: Mutex<State>,
+    changed: watch::Sender<u64>,
+    done: AtomicBool,
+    /// The feed holds everything from the first start on.
+    whole: bool,
+}
+
+struct State {
+    feed: Feed,
+    counts: Counts,
+    /// The state of each run, to count each change once.
+    runs: Vec<(RunState, u32)>,
+}
+
+impl LiveTask {
+    /// Returns the live record of a task whose runs stand in `runs`, in host order.
+    pub(crate) fn new(
+        record: TaskRecord,
+        input: TaskInput,
+        hosts: Vec<Host>,
+        runs: Vec<(RunState, u32)>,
+    ) -> Self {
+        let cancel = CancellationToken::new();
+        if record.cancelled_at.is_some() {
+            cancel.cancel();
+        }
+        let counts = recount(&runs);
+        let done = counts.open() == 0;
+        let whole = runs.iter().all(|run| *run == (RunState::Queued, 1));
+        Self {
+            record,
+            input,
+            hosts,
+            cancel,
+            state: Mutex::new(State {
+                feed: Feed::default(),
+                counts,
+                runs,
+            }),
+            changed: watch::Sender::new(0),
+            done: AtomicBool::new(done),
+            whole,
+        }
+    }
+
+    /// Tells whether the feed, as far as it is kept, is the whole story of the task.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    pub(crate) fn id(&self) -> TaskId {
+        self.record.id
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.done.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.lock().counts
+    }
+
+    /// Returns how many of the runs of these indexes are not terminal.
+    pub(crate) fn open_in(&self, range: std::ops::Range<usize>) -> usize {
+        let state = self.lock();
+        state
+            .runs
+            .get(range)
+            .unwrap_or_default()
+            .iter()
+            .filter(|(state, _)| !state.is_terminal())
+            .count()
+    }
+
+    /// Returns the state and the attempt of a run, as far as this process was told.
+    pub(crate) fn run(&self, index: u32) -> Option<(RunState, u32)> {
+        self.lock().runs.get(index as usize).copied()
+    }
+
+    /// Returns the indexes of the queued runs among these.
+    pub(crate) fn queued_in(&self, range: std::ops::Range<usize>) -> Vec<(u32, u32)> {
+        let state = self.lock();
+        let start = range.start;
+        let runs = state.runs.get(range).unwrap_or_default();
+        runs.iter()
+            .enumerate()
+            .filter(|(_, (state, _))| *state == RunState::Queued)
+            .filter_map(|(place, (_, attempt))| Some((u32::try_from(start + place).ok()?, *attempt)))
+            .collect()
+    }
+
+    /// Takes note of where a run stands according to the database, where that was missed.
+    pub(crate) fn correct(&self, index: u32, now: RunState, attempt: u32) {
+        let mut state = self.lock();
+        let Some(known) = state.runs.get(index as usize).copied() else {
+            return;
+        };
+        if known != (now, attempt) && !known.0.is_terminal() && known.1 <= attempt {
+            note(&mut state, index, now, attempt);
+            state.feed.push(Entry::Run {
+                index,
+                attempt,
+                state: now,
+                ending: None,
+            });
+            drop(state);
+            self.wake();
+        }
+    }
+
+    /// Takes note of what happened.
+    pub(crate) fn push(&self, notice: Notice) {
+        {
+            let mut state = self.lock();
+            match &notice {
+                Notice::Run {
+                    run,
+                    attempt,
+                    state: now,
+                    ..
+                } => note(&mut state, run.index, *now, *attempt),
+                Notice::Done { .. } => self.done.store(true, Ordering::Release),
+                Notice::Output { .. } => {}
+            }
+            state.feed.push(notice.into());
+        }
+        self.wake();
+    }
+
+    /// Marks the task as done, where the notice was missed.
+    pub(crate) fn mark_done(&self) {
+        if !self.done.swap(true, Ordering::AcqRel) {
+            self.lock().feed.push(Entry::Done);
+            self.wake();
+        }
+    }
+
+    /// Lets `read` look at the feed.
+    pub(crate) fn with_feed<T>(&self, read: impl FnOnce(&Feed) -> T) -> T {
+        read(&self.lock().feed)
+    }
+
+    /// Returns a receiver that changes whenever something happens.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    fn wake(&self) {
+        self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn note(state: &mut State, index: u32, now: RunState, attempt: u32) {
+    let Some(known) = state.runs.get_mut(index as usize) else {
+        return;
+    };
+    // Notices of one run may overtake each other; a later attempt or a terminal state stays.
+    if attempt < known.1 || (attempt == known.1 && known.0.is_terminal()) {
+        return;
+    }
+    let before = std::mem::replace(known, (now, attempt)).0;
+    let left = state.counts.of_mut(before);
+    *left = left.saturating_sub(1);
+    *state.counts.of_mut(now) += 1;
+}
+
+fn recount(runs: &[(RunState, u32)]) -> Counts {
+    let mut counts = Counts {
+        total: u32::try_from(runs.len()).unwrap_or(u32::MAX),
+        ..Counts::default()
+    };
+    for (state, _) in runs {
+        *counts.of_mut(*state) += 1;
+    }
+    counts
+}
+
+/// The open tasks of this process.
+#[derive(Default)]
+pub(crate) struct Hub {
+    tasks: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
+    done: Mutex<std::collections::VecDeque<TaskId>>,
+}
+
+impl Hub {
+    /// Adds a task; where it is known already, returns the known one.
+    pub(crate) fn insert(&self, task: LiveTask) -> Arc<LiveTask> {
+        let mut tasks = self.lock();
+        Arc::clone(tasks.entry(task.id()).or_insert_with(|| Arc::new(task)))
+    }
+
+    pub(crate) fn find(&self, id: TaskId) -> Option<Arc<LiveTask>> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// Returns the tasks that are not done.
+    pub(crate) fn open(&self) -> Vec<Arc<LiveTask>> {
+        self.lock()
+            .values()
+            .filter(|task| !task.is_done())
+            .cloned()
+            .collect()
+    }
+
+    /// Hands a notice to its task. One for a task that is not known here is of no interest.
+    pub(crate) fn push(&self, notice: Notice) {
+        if let Some(task) = self.find(notice.task()) {
+            task.push(notice);
+        }
+    }
+
+    /// Keeps a done task for followers for a while, and lets the oldest of those go.
+    pub(crate) fn retire(&self, id: TaskId) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        if done.contains(&id) {
+            return;
+        }
+        done.push_back(id);
+        if done.len() > KEPT_DONE
+            && let Some(oldest) = done.pop_front()
+        {
+            self.lock().remove(&oldest);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TaskId, Arc<LiveTask>>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a follower or a dispatcher waits for a notice before it looks into the database itself.
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use muster_model::{Kind, Options, RunKey, Timestamp};
+
+    use super::*;
+
+    fn task(runs: u32) -> LiveTask {
+        let record = TaskRecord {
+            id: TaskId(1),
+            kind: Kind::Command {
+                command: "true".into(),
+            },
+            options: Options::default(),
+            owner: "me".into(),
+            retry_of: None,
+            created_at: Timestamp(0),
+            finished_at: None,
+            cancelled_at: None,
+            counts: Counts::default(),
+        };
+        let runs = (0..runs).map(|_| (RunState::Queued, 1)).collect();
+        LiveTask::new(record, TaskInput::default(), Vec::new(), runs)
+    }
+
+    fn run(index: u32, attempt: u32, state: RunState) -> Notice {
+        Notice::Run {
+            run: RunKey {
+                task: TaskId(1),
+                index,
+            },
+            attempt,
+            state,
+            ending: None,
+        }
+    }
+
+    #[test]
+    fn each_change_is_counted_once_whatever_the_order_of_its_notices() {
+        let task = task(2);
+        task.push(run(0, 1, RunState::Failed));
+        task.push(run(0, 1, RunState::Started));
+        task.push(run(1, 1, RunState::Started));
+        task.push(run(1, 2, RunState::Queued));
+        task.push(run(1, 1, RunState::Lost));
+        let counts = task.counts();
+        assert_eq!(
+            (counts.failed, counts.queued, counts.started, counts.lost),
+            (1, 1, 0, 0)
+        );
+        assert_eq!(task.queued_in(0..2), vec![(1, 2)]);
+        assert_eq!(task.open_in(0..2), 1);
+    }
+}

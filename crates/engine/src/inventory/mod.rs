@@ -1,0 +1,3 @@
+//! The inventory's verbs: hosts and groups.
+
+mod verbs;

@@ -1,0 +1,162 @@
+//! What this process hears from the queue: notices of runs, and cancels.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use futures_util::FutureExt;
+use muster_model::event::Notice;
+use muster_model::wire::Check;
+use muster_model::{Problem, TaskId};
+use muster_queue::{Consumer, Error, ExchangeKind, Message, QueueOptions};
+use muster_runtime::clock;
+
+use crate::core::{CANCELS, Core, EVENTS, WORK};
+use crate::fault;
+
+/// How many notices are handed over before they are acknowledged.
+const BATCH: usize = 500;
+
+impl Core {
+    /// Declares the exchanges and the queue that every process uses.
+    pub(crate) async fn declare(&self) -> Result<(), Error> {
+        let queue = &self.rooms.queue;
+        queue.declare_exchange(WORK, ExchangeKind::Direct).await?;
+        queue.declare_exchange(EVENTS, ExchangeKind::Topic).await?;
+        queue.declare_exchange(CANCELS, ExchangeKind::Fanout).await?;
+        queue.declare_queue(WORK, crate::execute::queue_options()).await?;
+        queue.bind(WORK, WORK, WORK, &[]).await
+    }
+
+    /// Begins to listen.
+    pub(crate) async fn listen(self: &Arc<Self>) -> Result<(), Error> {
+        let own = QueueOptions {
+            auto_delete: true,
+            ..QueueOptions::default()
+        };
+        let queue = &self.rooms.queue;
+        let (events, cancels) = (format!("{EVENTS}.{}", self.me), format!("{CANCELS}.{}", self.me));
+        queue.declare_queue(&events, own.clone()).await?;
+        queue.bind(&events, EVENTS, "task.#", &[]).await?;
+        queue.declare_queue(&cancels, own).await?;
+        queue.bind(&cancels, CANCELS, "", &[]).await?;
+        let notices = queue.consume(&events, 10_000).await?;
+        let cancelled = queue.consume(&cancels, 1_000).await?;
+        let core = Arc::clone(self);
+        self.tasks.spawn("hear notices", async move {
+            core.hear(notices, Self::hear_notice).await
+        });
+        let core = Arc::clone(self);
+        self.tasks.spawn("hear cancels", async move {
+            core.hear(cancelled, Self::hear_cancel).await
+        });
+        Ok(())
+    }
+
+    async fn hear(&self, mut consumer: Box<dyn Consumer>, take: fn(&Self, &Bytes)) {
+        let settler = consumer.settler();
+        let mut tags = Vec::with_capacity(BATCH);
+        loop {
+            let delivery = tokio::select! {
+                delivery = consumer.next() => delivery,
+                () = self.tasks.work().cancelled() => return,
+            };
+            let mut next = delivery;
+            while let Some(delivery) = next {
+                take(self, &delivery.message.body);
+                tags.push(delivery.tag);
+                next = if tags.len() < BATCH {
+                    consumer.next().now_or_never().flatten()
+                } else {
+                    None
+                };
+            }
+            if tags.is_empty() {
+                return;
+            }
+            if let Err(error) = settler.ack(&tags).await {
+                tracing::debug!(%error, "notices were not acknowledged");
+            }
+            tags.clear();
+        }
+    }
+
+    fn hear_notice(&self, body: &Bytes) {
+        match serde_json::from_slice::<Notice>(body) {
+            Ok(notice) => self.hub.push(notice),
+            Err(error) => tracing::error!(%error, "a notice could not be read"),
+        }
+    }
+
+    fn hear_cancel(&self, body: &Bytes) {
+        if body.len() == 8
+            && let Some(live) = self.hub.find(TaskId(body.clone().get_u64()))
+        {
+            live.cancel.cancel();
+        }
+    }
+
+    /// Notes that a task is to be cancelled, and tells every process.
+    pub(crate) async fn cancel(&self, id: TaskId) -> Result<(), Problem> {
+        let noted = self.rooms.database.store.request_cancel(id, clock::now()).await;
+        noted.map_err(|error| fault::of_store(&error))?;
+        let message = Message::new("", Bytes::copy_from_slice(&id.0.to_be_bytes()));
+        self.rooms
+            .queue
+            .publish(CANCELS, vec![message])
+            .await
+            .map_err(|error| fault::of_queue(&error))?;
+        // Here at once, so that the answer to the caller speaks of a task that is being cancelled.
+        if let Some(live) = self.hub.find(id) {
+            live.cancel.cancel();
+        }
+        Ok(())
+    }
+
+    /// Checks every back end.
+    pub(crate) async fn doctor(&self) -> Vec<Check> {
+        let check = |name: &str, found: Result<String, String>, hint: &str| Check {
+            name: name.to_owned(),
+            ok: found.is_ok(),
+            hint: found.is_err().then(|| hint.to_owned()),
+            detail: found.unwrap_or_else(|error| error),
+        };
+        let database = self
+            .rooms
+            .database
+            .store
+            .ping()
+            .await
+            .map_err(|error| fault::chain(&error));
+        let queue = self
+            .rooms
+            .queue
+            .ping()
+            .await
+            .map_err(|error| fault::chain(&error));
+        let cache = self
+            .rooms
+            .cache
+            .ping()
+            .await
+            .map_err(|error| fault::chain(&error));
+        let connections = self.rooms.transport.connections();
+        vec![
+            check(
+                "database",
+                database,
+                "check `database` in `muster config`, the disk, and who owns the file",
+            ),
+            check(
+                "queue",
+                queue.map(|()| "answers".to_owned()),
+                "check `queue` in `muster config`",
+            ),
+            check(
+                "cache",
+                cache.map(|()| "answers".to_owned()),
+                "check `cache` in `muster config`",
+            ),
+            check("transport", Ok(format!("{connections} warm connections")), ""),
+        ]
+    }
+}

@@ -1,0 +1,280 @@
+//! Reading tasks and runs back, for people and programs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use muster_model::problem::Code;
+use muster_model::wire::{RunEntry, RunPage, RunView};
+use muster_model::{Problem, RunKey, RunRecord, RunState, Stream, TaskId, TaskRecord};
+use muster_store::RunFilter;
+
+use crate::core::Core;
+use crate::fault;
+use crate::follow::{Host, LiveTask, OutputReader, read_log};
+
+/// How many runs are loaded at a time.
+const PAGE: u32 = 5_000;
+/// A page of runs ends early once it holds this much output.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+impl Core {
+    /// Returns a task, or the problem that there is none.
+    pub(crate) async fn task(&self, id: TaskId) -> Result<TaskRecord, Problem> {
+        let found = self
+            .rooms
+            .database
+            .store
+            .task(id)
+            .await
+            .map_err(|error| fault::of_store(&error))?;
+        found.ok_or_else(|| {
+            Problem::new(Code::UnknownTask, format!("there is no task {id}"))
+                .hint("`muster tasks` lists the tasks that there are")
+        })
+    }
+
+    /// Returns the live record of an open task, reading it from the database where it is not known here.
+    pub(crate) async fn load(&self, record: TaskRecord) -> Result<Arc<LiveTask>, Problem> {
+        if let Some(known) = self.hub.find(record.id) {
+            return Ok(known);
+        }
+        let store = &self.rooms.database.store;
+        let input = store
+            .input(record.id)
+            .await
+            .map_err(|error| fault::of_store(&error))?;
+        let mut hosts = Vec::new();
+        let mut states = Vec::new();
+        loop {
+            let from = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
+            let runs = self.page(record.id, from).await?;
+            if runs.is_empty() {
+                break;
+            }
+            for run in runs {
+                hosts.push(Host {
+                    name: run.host,
+                    endpoint: run.endpoint,
+                });
+                states.push((run.state, run.attempt));
+            }
+        }
+        Ok(self.hub.insert(LiveTask::new(record, input, hosts, states)))
+    }
+
+    /// Corrects the live record of a task by the database, where notices were missed or runs are in
+    /// another process's hands.
+    pub(crate) async fn reconcile(&self, live: &LiveTask) -> Result<(), Problem> {
+        let task = self.task(live.id()).await?;
+        if task.cancelled_at.is_some() {
+            live.cancel.cancel();
+        }
+        if task.counts == live.counts() && (task.finished_at.is_none() || live.is_done()) {
+            return Ok(());
+        }
+        let mut from = 0;
+        loop {
+            let runs = self.page(live.id(), from).await?;
+            let Some(last) = runs.last() else { break };
+            from = last.key.index + 1;
+            for run in &runs {
+                live.correct(run.key.index, run.state, run.attempt);
+            }
+        }
+        if task.finished_at.is_some() {
+            live.mark_done();
+        }
+        Ok(())
+    }
+
+    async fn page(&self, task: TaskId, from: u32) -> Result<Vec<RunRecord>, Problem> {
+        let filter = RunFilter {
+            from,
+            limit: PAGE,
+            states: Vec::new(),
+        };
+        self.rooms
+            .database
+            .store
+            .runs(task, filter)
+            .await
+            .map_err(|error| fault::of_store(&error))
+    }
+
+    /// Returns runs with their output, where that is at most `output_limit` bytes.
+    pub(crate) async fn run_page(
+        &self,
+        id: TaskId,
+        from: u32,
+        limit: u32,
+        states: Vec<RunState>,
+        output_limit: u64,
+    ) -> Result<RunPage, Problem> {
+        self.task(id).await?;
+        let limit = if limit == 0 { 500 } else { limit.min(5_000) };
+        let filter = RunFilter { from, limit, states };
+        let runs = self
+            .rooms
+            .database
+            .store
+            .runs(id, filter)
+            .await
+            .map_err(|error| fault::of_store(&error))?;
+        let full = runs.len() == limit as usize;
+        let mut kept = self.kept_logs(id, &runs, output_limit).await?;
+        let mut entries: Vec<RunEntry> = Vec::with_capacity(runs.len());
+        let mut bytes = 0;
+        let mut next_from = full.then(|| runs.last().map_or(from, |run| run.key.index + 1));
+        for run in runs {
+            if bytes > PAGE_BYTES {
+                next_from = Some(run.key.index);
+                break;
+            }
+            let log = kept.remove(&run.key.index);
+            let output = self.whole_output(&run, log, output_limit).await?;
+            bytes += output.as_ref().map_or(0, |(out, err)| out.len() + err.len());
+            entries.push(entry_of(run, output));
+        }
+        Ok(RunPage {
+            runs: entries,
+            next_from,
+        })
+    }
+
+    /// Returns the small logs that are kept with these runs, in one query.
+    async fn kept_logs(
+        &self,
+        id: TaskId,
+        runs: &[RunRecord],
+        output_limit: u64,
+    ) -> Result<HashMap<u32, Bytes>, Problem> {
+        let ended = runs
+            .iter()
+            .filter(|run| run.state.is_terminal())
+            .map(|run| run.key.index);
+        let (Some(first), Some(last)) = (ended.clone().min(), ended.max()) else {
+            return Ok(HashMap::new());
+        };
+        if output_limit == 0 {
+            return Ok(HashMap::new());
+        }
+        let kept = self.rooms.database.outputs.read_inline(id, first, last + 1).await;
+        Ok(kept
+            .map_err(|error| fault::of_store(&error))?
+            .into_iter()
+            .collect())
+    }
+
+    /// Returns a run's stdout and stderr where both together are at most `limit` bytes.
+    async fn whole_output(
+        &self,
+        run: &RunRecord,
+        kept: Option<Bytes>,
+        limit: u64,
+    ) -> Result<Option<(Bytes, Bytes)>, Problem> {
+        let (mut out, mut err) = (BytesMut::new(), BytesMut::new());
+        let wrote_nothing = run.state.is_terminal() && run.stdout_bytes + run.stderr_bytes == 0;
+        if run.state == RunState::Queued || wrote_nothing {
+            return Ok(Some((out.freeze(), err.freeze())));
+        }
+        let mut offset = 0;
+        // What is kept with the run is its whole log.
+        let complete = kept.is_some();
+        let mut kept = kept;
+        loop {
+            let mut log = match kept.take() {
+                Some(log) => log,
+                None if complete => Bytes::new(),
+                None => read_log(self, run.key, run.attempt, offset, 512 * 1024).await?,
+            };
+            let before = log.len();
+            for frame in crate::follow::decode(&mut log, run.key)? {
+                match frame.stream {
+                    Stream::Stdout => out.extend_from_slice(&frame.bytes),
+                    Stream::Stderr => err.extend_from_slice(&frame.bytes),
+                }
+            }
+            if log.len() == before {
+                return Ok(Some((out.freeze(), err.freeze())));
+            }
+            if (out.len() + err.len()) as u64 > limit {
+                return Ok(None);
+            }
+            offset += (before - log.len()) as u64;
+        }
+    }
+
+    /// Opens one stream of a run's output.
+    pub(crate) async fn open_output(
+        self: &Arc<Self>,
+        id: TaskId,
+        index: u32,
+        stream: Stream,
+    ) -> Result<OutputReader, Problem> {
+        self.task(id).await?;
+        let key = RunKey { task: id, index };
+        let run = self
+            .rooms
+            .database
+            .store
+            .run(key)
+            .await
+            .map_err(|error| fault::of_store(&error))?;
+        let run = run.ok_or_else(|| {
+            Problem::new(Code::UnknownRun, format!("task {id} has no run {index}"))
+                .hint("runs are counted from 0, in the order of the task's hosts")
+        })?;
+        Ok(OutputReader::new(Arc::clone(self), key, run.attempt, stream))
+    }
+}
+
+fn entry_of(run: RunRecord, output: Option<(Bytes, Bytes)>) -> RunEntry {
+    let output_omitted = output.is_none();
+    let (out, err) = output.unwrap_or_default();
+    let (stdout, stdout_base64) = text_of(&out);
+    let (stderr, stderr_base64) = text_of(&err);
+    // While a command runs, the store does not know how much it wrote; the log does.
+    let (stdout_bytes, stderr_bytes) = if run.state.is_terminal() {
+        (run.stdout_bytes, run.stderr_bytes)
+    } else {
+        (out.len() as u64, err.len() as u64)
+    };
+    RunEntry {
+        index: run.key.index,
+        run: RunView {
+            host: run.host,
+            state: run.state,
+            attempt: run.attempt,
+            exit_code: run.exit_code,
+            signal: run.signal,
+            error: run.error,
+            stdout,
+            stdout_base64,
+            stderr,
+            stderr_base64,
+            stdout_bytes,
+            stderr_bytes,
+            truncated: run.truncated,
+            queued_at: run.queued_at,
+            started_at: run.started_at,
+            finished_at: run.finished_at,
+        },
+        output_omitted,
+        reason: run.reason,
+        history: run.history,
+    }
+}
+
+/// Returns bytes as text, and in base64 where they are not UTF-8.
+fn text_of(bytes: &Bytes) -> (String, Option<String>) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => (text.to_owned(), None),
+        Err(_) => (
+            String::from_utf8_lossy(bytes).into_owned(),
+            Some(STANDARD.encode(bytes)),
+        ),
+    }
+}

@@ -1,0 +1,78 @@
+//! Writes a task down and hands it to dispatch.
+
+use std::sync::Arc;
+
+use muster_model::wire::{Plan, Secrets, Submit};
+use muster_model::{Endpoint, Problem, RunState, TaskRecord};
+use muster_store::{NewTask, Submitted};
+
+use super::validate;
+use crate::core::Core;
+use crate::engine::Accepted;
+use crate::fault;
+use crate::follow::{Host, LiveTask};
+
+impl Core {
+    /// Submits a request: when it returns, the task is durable.
+    pub(crate) async fn submit(self: &Arc<Self>, owner: &str, submit: Submit) -> Result<Accepted, Problem> {
+        validate::request_id(&submit.request_id)?;
+        let now = muster_runtime::now();
+        let (kind, input) = validate::work(&submit)?;
+        let options = validate::options(&submit.options, &submit.secrets, now)?;
+        let hosts = self.targets(&submit.targets).await?;
+        if submit.dry_run {
+            let plan: Plan = crate::plan::describe(&kind, &options, &hosts);
+            return Ok(Accepted::Planned(plan));
+        }
+        let task = NewTask {
+            request_id: submit.request_id,
+            kind,
+            options,
+            input,
+            owner: owner.to_owned(),
+            retry_of: None,
+            created_at: now,
+            dispatcher: self.me.clone(),
+            hosts,
+        };
+        self.write(task, submit.secrets).await.map(Accepted::Task)
+    }
+
+    /// Writes a task down, and starts to dispatch it.
+    pub(crate) async fn write(
+        self: &Arc<Self>,
+        task: NewTask,
+        secrets: Secrets,
+    ) -> Result<TaskRecord, Problem> {
+        if self.tasks.intake().is_cancelled() {
+            return Err(Problem::new(
+                muster_model::problem::Code::Draining,
+                "the server is stopping and takes no new task",
+            )
+            .hint("run the command again: a new server is started for it"));
+        }
+        self.lease.hold(self).await?;
+        let input = task.input.clone();
+        let hosts: Vec<(String, Endpoint)> = task.hosts.clone();
+        let written = self
+            .rooms
+            .database
+            .store
+            .submit(task)
+            .await
+            .map_err(|error| fault::of_store(&error))?;
+        let record = match written {
+            Submitted::Before(record) => return Ok(record),
+            Submitted::Now(record) => record,
+        };
+        self.keep_secrets(record.id, secrets);
+        let runs = hosts.iter().map(|_| (RunState::Queued, 1)).collect();
+        let hosts = hosts
+            .into_iter()
+            .map(|(name, endpoint)| Host { name, endpoint })
+            .collect();
+        let live = self.hub.insert(LiveTask::new(record.clone(), input, hosts, runs));
+        self.dispatch(live);
+        Ok(record)
+    }
+}

@@ -1,0 +1,111 @@
+//! What is left when an engine dies, and what the next one makes of it. (The process is killed for real
+//! in the end-to-end tests; here its engine is abandoned with everything in its hands.)
+
+use muster_model::RunState;
+use muster_model::wire::WorkOptions;
+
+use crate::support::{Bench, states};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_had_started_is_lost_and_what_waited_runs_once() {
+    let bench = Bench::new().await;
+    let file = bench.path("ran");
+    let stop = bench.path("stop");
+    let command = format!(
+        "echo $MUSTER_RUN >> {}; while test ! -e {}; do sleep 0.05; done",
+        file.display(),
+        stop.display()
+    );
+    let options = WorkOptions {
+        concurrency: Some(3),
+        ..WorkOptions::default()
+    };
+    let id = bench.run(&command, "local://h[1-8]", options).await;
+    bench
+        .until(id, "three have started", |task| task.counts.started == 3)
+        .await;
+    let ran = || std::fs::read_to_string(&file).unwrap_or_default();
+    bench
+        .until(id, "three have written", |_| ran().lines().count() == 3)
+        .await;
+    let bench = bench.crash_and_restart().await;
+    std::fs::write(&stop, "").expect("the flag");
+    let runs = bench.finish(id).await;
+    let lost = runs.iter().filter(|run| run.run.state == RunState::Lost).count();
+    let succeeded = runs
+        .iter()
+        .filter(|run| run.run.state == RunState::Succeeded)
+        .count();
+    assert_eq!((lost, succeeded), (3, 5), "{:?}", states(&runs));
+    assert!(
+        runs.iter()
+            .filter(|run| run.run.state == RunState::Lost)
+            .all(|run| run.run.error.is_some())
+    );
+    let ran = ran();
+    let mut marks: Vec<&str> = ran
+        .lines()
+        .filter_map(|mark| mark.split_once('.'))
+        .map(|(_, run)| run)
+        .collect();
+    marks.sort_unstable();
+    marks.dedup();
+    assert_eq!((marks.len(), ran.lines().count()), (8, 8), "each ran once: {ran}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_with_retries_tries_again_what_was_lost() {
+    let bench = Bench::new().await;
+    let stop = bench.path("stop");
+    let command = format!("while test ! -e {}; do sleep 0.05; done", stop.display());
+    let options = WorkOptions {
+        retries: 1,
+        ..WorkOptions::default()
+    };
+    let id = bench.run(&command, "localhost", options).await;
+    bench
+        .until(id, "it has started", |task| task.counts.started == 1)
+        .await;
+    let bench = bench.crash_and_restart().await;
+    std::fs::write(&stop, "").expect("the flag");
+    let run = bench.finish(id).await.remove(0);
+    assert_eq!((run.run.state, run.run.attempt), (RunState::Succeeded, 2));
+    assert_eq!(run.history[0].state, RunState::Lost);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_hands_over_ends_what_it_started_and_leaves_the_rest() {
+    let old = Bench::new().await;
+    let stop = old.path("stop");
+    let file = old.path("ran");
+    let command = format!(
+        "echo x >> {}; while test ! -e {}; do sleep 0.05; done",
+        file.display(),
+        stop.display()
+    );
+    let options = WorkOptions {
+        concurrency: Some(2),
+        ..WorkOptions::default()
+    };
+    let id = old.run(&command, "local://h[1-6]", options).await;
+    old.until(id, "two have started", |task| task.counts.started == 2)
+        .await;
+    let draining = old.engine.clone();
+    let drain = async move { draining.drain(crate::support::PATIENCE).await };
+    let (new, ()) = tokio::join!(
+        async {
+            let new = old.beside().await;
+            std::fs::write(&stop, "").expect("the flag");
+            new
+        },
+        drain
+    );
+    let runs = new.finish(id).await;
+    assert_eq!(states(&runs), vec![RunState::Succeeded; 6]);
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("the file").lines().count(),
+        6
+    );
+    new.close().await;
+    old.close().await;
+}

@@ -1,0 +1,15 @@
+//! The life of a task on the embedded rooms: SQLite, the queue and the cache in this process, and this
+//! machine as every host (`local://NAME`).
+
+mod support;
+
+#[path = "cases/follow.rs"]
+mod follow;
+#[path = "cases/life.rs"]
+mod life;
+#[path = "cases/limits.rs"]
+mod limits;
+#[path = "cases/restart.rs"]
+mod restart;
+#[path = "cases/wrong.rs"]
+mod wrong;
