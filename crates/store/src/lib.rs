@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod adapters;
+pub mod capabilities;
 #[cfg(feature = "contract")]
 pub mod contract;
 pub mod error;
@@ -8,6 +9,7 @@ pub mod open;
 pub mod port;
 pub mod types;
 
+pub use capabilities::Capabilities;
 pub use error::Error;
 pub use open::{Opened, open};
 pub use port::{Inventory, Outputs, Store};

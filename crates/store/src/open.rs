@@ -1,7 +1,15 @@
 //! From a URL to the ports.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use muster_model::ErrorKind;
+use muster_runtime::Tasks;
+
+use crate::adapters::logs::Logs;
+use crate::adapters::sql::Database;
+use crate::adapters::sqlite;
+use crate::capabilities::Capabilities;
 use crate::error::Error;
 use crate::port::{Inventory, Outputs, Store};
 
@@ -14,16 +22,155 @@ pub struct Opened {
     pub inventory: Arc<dyn Inventory>,
     /// Output.
     pub outputs: Arc<dyn Outputs>,
+    /// What this database can do that another cannot.
+    pub capabilities: Capabilities,
 }
 
-/// Opens `sqlite:///absolute/path/to/muster.db` (made where it is missing, mode 0600, migrated to the
-/// current schema) or `sqlite::memory:`.
+/// Opens `sqlite:///absolute/path/to/muster.db` or `sqlite::memory:`.
+///
+/// The path is taken as it stands, without any escapes. A file that is missing is made (mode 0600, missing
+/// folders 0700), and one of an older release is brought to the current schema. Output that is too large
+/// for the database lies beside it, in `<file>.outputs/`. A file that is not Muster's is not touched.
+///
+/// `tasks` runs the writer, which ends with [`Store::close`] or with the last clone of what is returned,
+/// and not with `tasks`' tokens: what is settled during a shutdown must still be written. So close the store
+/// before you wait for `tasks`.
 ///
 /// # Errors
 ///
 /// `Invalid` for a URL that is not understood, `Unsupported` naming the feature that is missing, `Corrupt`
 /// for a file that is no database or not one of Muster's, `Denied` where the file cannot be opened.
-pub async fn open(url: &str) -> Result<Opened, Error> {
-    let _ = url;
-    Err(Error::new(muster_model::ErrorKind::Unsupported, "open"))
+pub async fn open(url: &str, tasks: &Tasks) -> Result<Opened, Error> {
+    match parse(url)? {
+        Place::Memory => {
+            let database = Arc::new(sqlite::open_memory(tasks).await?);
+            let outputs = Logs::in_memory(Arc::clone(&database));
+            Ok(opened(database, outputs, Capabilities::MEMORY))
+        }
+        Place::File(path) => {
+            let mut folder = path.clone().into_os_string();
+            folder.push(".outputs");
+            let database = Arc::new(sqlite::open_file(path, tasks).await?);
+            let outputs = Logs::on_disk(Arc::clone(&database), folder.into());
+            Ok(opened(database, outputs, Capabilities::ALL))
+        }
+    }
+}
+
+fn opened(database: Arc<Database>, outputs: Logs, capabilities: Capabilities) -> Opened {
+    Opened {
+        store: Arc::clone(&database) as Arc<dyn Store>,
+        inventory: database,
+        outputs: Arc::new(outputs),
+        capabilities,
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Place {
+    Memory,
+    File(PathBuf),
+}
+
+fn parse(url: &str) -> Result<Place, Error> {
+    const FORM: &str = "write sqlite:///absolute/path/to/muster.db";
+    // Never the whole URL: those of servers hold passwords.
+    let scheme: String = url
+        .split(':')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(20)
+        .collect();
+    let refuse = |kind, what: String| Err(Error::new(kind, format!("open the database: {what}")));
+    match scheme.as_str() {
+        "sqlite" => {}
+        "mysql" | "mariadb" | "postgres" | "postgresql" => {
+            let feature = if scheme.starts_with("postgres") {
+                "postgres"
+            } else {
+                "mysql"
+            };
+            return refuse(
+                ErrorKind::Unsupported,
+                format!(
+                    "{scheme}:// needs the feature '{feature}', which comes with a later version; {FORM}"
+                ),
+            );
+        }
+        _ => {
+            return refuse(
+                ErrorKind::Invalid,
+                format!("'{scheme}' is not a database; {FORM}"),
+            );
+        }
+    }
+    let rest = &url["sqlite:".len()..];
+    if rest == ":memory:" {
+        return Ok(Place::Memory);
+    }
+    match rest.strip_prefix("//") {
+        Some(path) if path.contains(['?', '#', '\0']) => refuse(
+            ErrorKind::Invalid,
+            format!("'{url}': a database takes no parameters, and no ? or # in its path; {FORM}"),
+        ),
+        Some(path) if path.starts_with('/') && !path.ends_with('/') => Ok(Place::File(path.into())),
+        Some(path) if path.starts_with('/') => {
+            refuse(ErrorKind::Invalid, format!("'{url}' names a folder; {FORM}"))
+        }
+        _ => refuse(
+            ErrorKind::Invalid,
+            format!(
+                "'{url}' has no absolute path, and a relative one means another file in each folder; {FORM}"
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_forms_name_a_database() {
+        assert_eq!(parse("sqlite::memory:").unwrap(), Place::Memory);
+        assert_eq!(
+            parse("sqlite:///var/lib/a b%20c.db").unwrap(),
+            Place::File("/var/lib/a b%20c.db".into())
+        );
+    }
+
+    #[test]
+    fn every_other_form_is_refused_with_what_would_be_right() {
+        use ErrorKind::{Invalid, Unsupported};
+        let table = [
+            ("sqlite://muster.db", Invalid, "relative"),
+            ("sqlite:muster.db", Invalid, "relative"),
+            ("sqlite:", Invalid, "relative"),
+            ("sqlite://", Invalid, "relative"),
+            ("sqlite:///", Invalid, "folder"),
+            ("sqlite:///var/lib/", Invalid, "folder"),
+            ("sqlite:///a.db?mode=ro", Invalid, "no parameters"),
+            ("/var/lib/a.db", Invalid, "not a database"),
+            ("", Invalid, "not a database"),
+            ("mysql://root@db/muster", Unsupported, "feature 'mysql'"),
+            ("mariadb://root@db/muster", Unsupported, "feature 'mysql'"),
+            ("postgres://root@db/muster", Unsupported, "feature 'postgres'"),
+            ("postgresql://root@db/muster", Unsupported, "feature 'postgres'"),
+        ];
+        for (url, kind, says) in table {
+            let error = parse(url).unwrap_err();
+            assert_eq!(error.kind, kind, "{url}");
+            let text = error.to_string();
+            assert!(text.contains(says), "{url}: {text}");
+            assert!(text.contains("sqlite:///absolute/path"), "{url}: {text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_never_shows_a_password() {
+        for url in ["postgres://me:hunter2@db/m", "redis://me:hunter2@db"] {
+            assert!(!parse(url).unwrap_err().to_string().contains("hunter2"));
+        }
+    }
 }

@@ -21,7 +21,8 @@ pub trait Store: Send + Sync + 'static {
     /// Returns a task.
     async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, Error>;
 
-    /// Returns what was submitted with a task: the script's body and the standard input.
+    /// Returns what was submitted with a task: the script's body and the standard input; `NotFound` where
+    /// there is no such task.
     async fn input(&self, id: TaskId) -> Result<TaskInput, Error>;
 
     /// Returns tasks, newest first.
@@ -40,11 +41,16 @@ pub trait Store: Send + Sync + 'static {
     /// in the order of the changes.
     async fn apply(&self, changes: Vec<Transition>) -> Result<Vec<Applied>, Error>;
 
-    /// Notes that somebody wants the task cancelled; false where it is done or was cancelled before.
+    /// Notes that somebody wants the task cancelled; false where it is done or was cancelled before, and
+    /// `NotFound` where there is no such task.
     async fn request_cancel(&self, task: TaskId, at: Timestamp) -> Result<bool, Error>;
 
-    /// Returns the ids of tasks that are not done, oldest first.
-    async fn open_tasks(&self) -> Result<Vec<TaskId>, Error>;
+    /// Returns the tasks that are not done, oldest first, each with the executor that dispatches it.
+    async fn open_tasks(&self) -> Result<Vec<(TaskId, ExecutorId)>, Error>;
+
+    /// Makes `to` the executor that dispatches a task, if that is `from` still and the task is not done;
+    /// tells whether it did. Compare-and-set: of several, one gets it.
+    async fn adopt(&self, task: TaskId, from: &ExecutorId, to: &ExecutorId) -> Result<bool, Error>;
 
     /// Returns the runs of a task that are not terminal, in host order, with just what dispatch needs, at
     /// most `limit` from index `from`.
@@ -59,7 +65,8 @@ pub trait Store: Send + Sync + 'static {
         until: Timestamp,
     ) -> Result<(), Error>;
 
-    /// Returns the executors that own started runs, with the end of their lease, their home and pid.
+    /// Returns the executors that gave a sign of life and were not forgotten, and those that own started runs,
+    /// with the end of their lease, their home and pid (of one that never gave a sign: 0, "" and 0).
     async fn executors(&self) -> Result<Vec<crate::types::ExecutorRecord>, Error>;
 
     /// Forgets an executor.

@@ -23,6 +23,8 @@ pub struct NewTask {
     pub retry_of: Option<TaskId>,
     /// When.
     pub created_at: Timestamp,
+    /// The executor that dispatches it (see [`crate::Store::adopt`]).
+    pub dispatcher: ExecutorId,
     /// Its hosts in order: the name as it was asked for, and how it is reached.
     pub hosts: Vec<(String, Endpoint)>,
 }
@@ -86,7 +88,7 @@ pub struct OpenRun {
     pub executor: Option<ExecutorId>,
 }
 
-/// An executor with started runs.
+/// An executor and its lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutorRecord {
     /// Its id.

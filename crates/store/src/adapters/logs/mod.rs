@@ -1,0 +1,138 @@
+//! Output logs: with the run where they are small, else in files beside the database.
+
+mod disk;
+mod frames;
+mod memory;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use muster_model::{ErrorKind, RunKey, TaskId};
+use tokio::sync::Semaphore;
+
+use super::sql::Database;
+use crate::error::Error;
+use crate::port::Outputs;
+
+/// Calls that work on files at the same time; more wait their turn. Bounds threads and open files.
+const AT_ONCE: usize = 16;
+/// The most that one read returns, however much was asked for.
+const MOST_READ: usize = 8 * 1024 * 1024;
+
+/// The log of one attempt of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LogKey {
+    run: RunKey,
+    attempt: u32,
+}
+
+impl LogKey {
+    fn not_the_end(self, at: u64, end: u64) -> Error {
+        Error::new(
+            ErrorKind::Conflict,
+            format!("append to {self} at byte {at}, which ends at byte {end}"),
+        )
+    }
+}
+
+impl std::fmt::Display for LogKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the output of run {}, attempt {}", self.run, self.attempt)
+    }
+}
+
+/// Where logs lie that are not kept with their run. Methods block on the disk.
+trait Place: Send + Sync + 'static {
+    fn append(&self, key: LogKey, at: u64, frames: &[u8]) -> Result<u64, Error>;
+
+    /// None where there is no such log.
+    fn read(&self, key: LogKey, from: u64, most: usize) -> Result<Option<Bytes>, Error>;
+
+    fn discard(&self, key: LogKey) -> Result<(), Error>;
+}
+
+/// The output port.
+pub(crate) struct Logs {
+    database: Arc<Database>,
+    place: Arc<dyn Place>,
+    turns: Arc<Semaphore>,
+}
+
+impl Logs {
+    /// Returns logs in files under `folder`, which is made when the first is written.
+    pub(crate) fn on_disk(database: Arc<Database>, folder: PathBuf) -> Self {
+        Self::new(database, Arc::new(disk::Folder::new(folder)))
+    }
+
+    /// Returns logs in memory.
+    pub(crate) fn in_memory(database: Arc<Database>) -> Self {
+        Self::new(database, Arc::new(memory::Logs::default()))
+    }
+
+    fn new(database: Arc<Database>, place: Arc<dyn Place>) -> Self {
+        Self {
+            database,
+            place,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+        }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        key: LogKey,
+        work: impl FnOnce(&dyn Place) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let place = Arc::clone(&self.place);
+        let done = tokio::task::spawn_blocking(move || {
+            // Held to the end of the work, which goes on when the caller goes away.
+            let _turn = turn;
+            work(place.as_ref())
+        });
+        match done.await {
+            Ok(result) => result,
+            Err(error) => Err(Error::new(ErrorKind::Internal, format!("work on {key}")).caused_by(error)),
+        }
+    }
+}
+
+#[async_trait]
+impl Outputs for Logs {
+    async fn append(&self, run: RunKey, attempt: u32, at: u64, frames: Bytes) -> Result<u64, Error> {
+        let key = LogKey { run, attempt };
+        if frames::whole(&frames) != Some(frames.len()) {
+            return Err(Error::new(ErrorKind::Invalid, format!("append to {key}"))
+                .caused_by("what is appended is not made of whole frames"));
+        }
+        self.blocking(key, move |place| place.append(key, at, &frames))
+            .await
+    }
+
+    async fn read(&self, run: RunKey, attempt: u32, from: u64, most: usize) -> Result<Bytes, Error> {
+        let key = LogKey { run, attempt };
+        let most = most.min(MOST_READ);
+        let read = self
+            .blocking(key, move |place| place.read(key, from, most))
+            .await?;
+        if let Some(read) = read {
+            return Ok(read);
+        }
+        match self.database.inline_log(run, attempt).await? {
+            Some(log) => frames::from(&log, from, most)
+                .ok_or_else(|| Error::new(ErrorKind::Corrupt, format!("read {key} at byte {from}"))),
+            None => Ok(Bytes::new()),
+        }
+    }
+
+    async fn read_inline(&self, task: TaskId, from: u32, to: u32) -> Result<Vec<(u32, Bytes)>, Error> {
+        self.database.inline_logs(task, from, to).await
+    }
+
+    async fn discard(&self, run: RunKey, attempt: u32) -> Result<(), Error> {
+        let key = LogKey { run, attempt };
+        self.blocking(key, move |place| place.discard(key)).await?;
+        self.database.discard_inline(run, attempt).await
+    }
+}

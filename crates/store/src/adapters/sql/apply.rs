@@ -1,0 +1,301 @@
+//! Applying a group of changes inside a transaction: read what they are about, decide, write.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use muster_model::run::Change;
+use muster_model::{ErrorKind, ExecutorId, RunKey, RunState, TaskId, Timestamp, Transition};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
+
+use super::group::{Group, Run, Tally};
+use super::record::{self, bytes_counted};
+use super::statement::{Fat, for_update, or_keep, or_update, tuples};
+use super::translate::during;
+use crate::error::Error;
+use crate::types::Applied;
+
+const OPERATION: &str = "apply";
+
+/// The columns of a run that changes write.
+const CHANGING: [&str; 12] = [
+    "state",
+    "attempt",
+    "started_at",
+    "finished_at",
+    "executor",
+    "exit_code",
+    "exit_signal",
+    "error",
+    "reason",
+    "stdout_bytes",
+    "stderr_bytes",
+    "truncated",
+];
+
+/// Returns the output that a change carries to be kept with the run.
+pub(crate) fn inline(transition: &Transition) -> Option<&Bytes> {
+    match &transition.change {
+        Change::Settle { output, .. } => output.as_ref(),
+        _ => None,
+    }
+}
+
+/// Refuses a change that could not be written, before it comes into a group with others' changes.
+pub(crate) fn check(transition: &Transition) -> Result<(), Error> {
+    let refuse = |kind, what: &str| {
+        Err(Error::new(kind, format!("apply a change to run {}", transition.run)).caused_by(what.to_owned()))
+    };
+    match &transition.change {
+        Change::Start { executor } if executor.0.is_empty() || executor.0.len() > 255 => {
+            refuse(ErrorKind::Invalid, "an executor's id has 1 to 255 bytes")
+        }
+        Change::Settle {
+            output: Some(frames), ..
+        } if frames.len() > muster_model::limits::INLINE_OUTPUT_BYTES => {
+            refuse(ErrorKind::TooLarge, "output over 64 KiB goes to the output port")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Applies `changes` in their order.
+pub(crate) async fn group(
+    transaction: &DatabaseTransaction,
+    changes: Vec<Transition>,
+) -> Result<Vec<Applied>, Error> {
+    let keys: BTreeSet<RunKey> = changes.iter().map(|change| change.run).collect();
+    let mut group = Group::default();
+    read_runs(transaction, &keys, &mut group).await?;
+    read_tasks(transaction, &mut group).await?;
+    let applied = changes.into_iter().map(|change| group.apply(change)).collect();
+    write_runs(transaction, &group).await?;
+    write_past(transaction, &group).await?;
+    write_outputs(transaction, &mut group).await?;
+    write_tasks(transaction, &group).await?;
+    Ok(applied)
+}
+
+async fn read_runs(
+    transaction: &DatabaseTransaction,
+    keys: &BTreeSet<RunKey>,
+    group: &mut Group,
+) -> Result<(), Error> {
+    let backend = transaction.get_database_backend();
+    let (open, close) = tuples(backend);
+    let mut values = Vec::with_capacity(keys.len() * 2);
+    for key in keys {
+        if let Some(task) = record::row_id(key.task) {
+            values.push(task.into());
+            values.push(i64::from(key.index).into());
+        }
+    }
+    let rows = Fat {
+        head: &format!(
+            "SELECT task_id, idx, state, attempt, started_at, executor FROM runs \
+             WHERE (task_id, idx) IN {open}"
+        ),
+        width: 2,
+        tail: &format!("{close} {}", for_update(backend)),
+    }
+    .query(transaction, values)
+    .await
+    .map_err(during(OPERATION))?;
+    for row in rows {
+        let (task, idx, state, attempt, started_at, executor): (
+            i64,
+            i64,
+            String,
+            i64,
+            Option<i64>,
+            Option<String>,
+        ) = row.try_get_many_by_index().map_err(during(OPERATION))?;
+        group.runs.insert(
+            record::run_key(task, idx)?,
+            Run {
+                state: record::run_state(&state)?,
+                attempt: record::attempt_number(attempt)?,
+                started_at: started_at.map(Timestamp),
+                executor: executor.map(ExecutorId),
+                end: None,
+                changed: false,
+            },
+        );
+    }
+    Ok(())
+}
+
+async fn read_tasks(transaction: &DatabaseTransaction, group: &mut Group) -> Result<(), Error> {
+    let ids: BTreeSet<TaskId> = group.runs.keys().map(|key| key.task).collect();
+    let values = ids
+        .iter()
+        .filter_map(|id| record::row_id(*id))
+        .map(Value::from)
+        .collect();
+    let rows = Fat {
+        head: "SELECT id, runs_queued, runs_started FROM tasks WHERE id IN (",
+        width: 1,
+        tail: &format!(") {}", for_update(transaction.get_database_backend())),
+    }
+    .query(transaction, values)
+    .await
+    .map_err(during(OPERATION))?;
+    for row in rows {
+        let (id, queued, started): (i64, i64, i64) =
+            row.try_get_many_by_index().map_err(during(OPERATION))?;
+        group.tasks.insert(
+            record::task_id(id)?,
+            Tally {
+                open: queued + started,
+                ..Tally::default()
+            },
+        );
+    }
+    Ok(())
+}
+
+/// Writes the runs that changed, as inserts that always find their row: the one way to give many rows each
+/// their own values in one statement that all engines know. What belongs to the submit is filled in with
+/// nothing and never written.
+async fn write_runs(transaction: &DatabaseTransaction, group: &Group) -> Result<(), Error> {
+    let mut values = Vec::new();
+    for (key, run) in group.runs.iter().filter(|(_, run)| run.changed) {
+        let Some(task) = record::row_id(key.task) else {
+            continue;
+        };
+        let end = run.end.as_ref();
+        let outcome = end.map(|(outcome, _)| outcome);
+        let reason = outcome
+            .and_then(|outcome| outcome.reason)
+            .map(record::name_of)
+            .transpose()?;
+        values.extend([
+            task.into(),
+            i64::from(key.index).into(),
+            "".into(),
+            "".into(),
+            run.state.as_str().into(),
+            i64::from(run.attempt).into(),
+            run.started_at.map(|at| at.0).into(),
+            end.map(|(_, at)| at.0).into(),
+            run.executor.as_ref().map(|executor| executor.0.clone()).into(),
+            outcome
+                .and_then(|outcome| outcome.exit_code)
+                .map(i64::from)
+                .into(),
+            outcome.and_then(|outcome| outcome.signal.clone()).into(),
+            outcome.and_then(|outcome| outcome.error.clone()).into(),
+            reason.into(),
+            outcome
+                .map_or(0, |outcome| bytes_counted(outcome.stdout_bytes))
+                .into(),
+            outcome
+                .map_or(0, |outcome| bytes_counted(outcome.stderr_bytes))
+                .into(),
+            outcome.is_some_and(|outcome| outcome.truncated).into(),
+        ]);
+    }
+    let columns = CHANGING.join(", ");
+    Fat {
+        head: &format!("INSERT INTO runs (task_id, idx, host, reach, {columns}) VALUES"),
+        width: 4 + CHANGING.len(),
+        tail: &or_update(transaction.get_database_backend(), "task_id, idx", &CHANGING),
+    }
+    .execute(transaction, values)
+    .await
+    .map_err(during(OPERATION))
+}
+
+async fn write_past(transaction: &DatabaseTransaction, group: &Group) -> Result<(), Error> {
+    let mut values = Vec::with_capacity(group.past.len() * 7);
+    for past in &group.past {
+        let Some(task) = record::row_id(past.run.task) else {
+            continue;
+        };
+        values.extend([
+            task.into(),
+            i64::from(past.run.index).into(),
+            i64::from(past.attempt).into(),
+            past.outcome.state.as_str().into(),
+            past.outcome.exit_code.map(i64::from).into(),
+            past.outcome.error.clone().into(),
+            past.at.0.into(),
+        ]);
+    }
+    Fat {
+        head: "INSERT INTO run_attempts (task_id, idx, attempt, state, exit_code, error, finished_at) VALUES",
+        width: 7,
+        // The attempt's number stays at its most after four thousand million attempts.
+        tail: &or_keep(transaction.get_database_backend(), "attempt"),
+    }
+    .execute(transaction, values)
+    .await
+    .map_err(during(OPERATION))
+}
+
+async fn write_outputs(transaction: &DatabaseTransaction, group: &mut Group) -> Result<(), Error> {
+    let mut values = Vec::with_capacity(group.outputs.len() * 4);
+    for (run, attempt, frames) in std::mem::take(&mut group.outputs) {
+        let Some(task) = record::row_id(run.task) else {
+            continue;
+        };
+        values.extend([
+            task.into(),
+            i64::from(run.index).into(),
+            i64::from(attempt).into(),
+            Value::from(Vec::from(frames)),
+        ]);
+    }
+    Fat {
+        head: "INSERT INTO outputs (task_id, idx, attempt, frames) VALUES",
+        width: 4,
+        tail: &or_update(
+            transaction.get_database_backend(),
+            "task_id, idx, attempt",
+            &["frames"],
+        ),
+    }
+    .execute(transaction, values)
+    .await
+    .map_err(during(OPERATION))
+}
+
+/// Writes the counts of each task. A group is about few tasks, so each has a statement of its own.
+async fn write_tasks(transaction: &DatabaseTransaction, group: &Group) -> Result<(), Error> {
+    let backend = transaction.get_database_backend();
+    let sql = counting(backend);
+    for (id, tally) in &group.tasks {
+        let Some(id) = record::row_id(*id) else {
+            continue;
+        };
+        if tally.gains == [0; RunState::ALL.len()] && tally.finished_at.is_none() {
+            continue;
+        }
+        let mut values: Vec<Value> = tally.gains.iter().map(|gain| Value::from(*gain)).collect();
+        values.push(tally.finished_at.map(|at| at.0).into());
+        values.push(id.into());
+        transaction
+            .execute_raw(Statement::from_sql_and_values(backend, &sql, values))
+            .await
+            .map_err(during(OPERATION))?;
+    }
+    Ok(())
+}
+
+fn counting(backend: DbBackend) -> String {
+    let mark = |place: usize| match backend {
+        DbBackend::Postgres => format!("${place}"),
+        _ => "?".to_owned(),
+    };
+    let mut sql = "UPDATE tasks SET ".to_owned();
+    for (place, state) in RunState::ALL.into_iter().enumerate() {
+        let name = state.as_str();
+        sql.push_str(&format!("runs_{name} = runs_{name} + {}, ", mark(place + 1)));
+    }
+    let places = RunState::ALL.len();
+    sql.push_str(&format!(
+        "finished_at = {} WHERE id = {}",
+        mark(places + 1),
+        mark(places + 2)
+    ));
+    sql
+}

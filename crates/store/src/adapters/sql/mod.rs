@@ -1,0 +1,70 @@
+//! The one code base behind every SQL engine: entities, migrations, the writer, queries.
+//!
+//! An engine's own folder knows how to open it; everything after that is here, and where the engines differ
+//! in their words, in [`statement`].
+
+mod apply;
+pub(crate) mod entity;
+mod group;
+mod inventory;
+pub(crate) mod migration;
+mod read;
+mod record;
+mod statement;
+mod store;
+mod submit;
+pub(crate) mod translate;
+pub(crate) mod writer;
+
+use bytes::Bytes;
+use muster_model::{RunKey, TaskId};
+use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
+
+use crate::error::Error;
+
+/// An open database: one writer, a few readers.
+pub(crate) struct Database {
+    pub(crate) writer: writer::Writer,
+    pub(crate) readers: DatabaseConnection,
+    /// What it is and where, for people.
+    pub(crate) place: String,
+}
+
+impl Database {
+    /// Returns the log that is kept with a run's attempt.
+    pub(crate) async fn inline_log(&self, run: RunKey, attempt: u32) -> Result<Option<Bytes>, Error> {
+        read::inline_log(&self.readers, run, attempt).await
+    }
+
+    /// Returns the logs that are kept with a task's runs.
+    pub(crate) async fn inline_logs(
+        &self,
+        task: TaskId,
+        from: u32,
+        to: u32,
+    ) -> Result<Vec<(u32, Bytes)>, Error> {
+        read::inline_logs(&self.readers, task, from, to).await
+    }
+
+    /// Deletes the log that is kept with a run's attempt.
+    pub(crate) async fn discard_inline(&self, run: RunKey, attempt: u32) -> Result<(), Error> {
+        use entity::output;
+        if self.inline_log(run, attempt).await?.is_none() {
+            return Ok(());
+        }
+        let operation = format!("discard the output of run {run}");
+        let work: writer::Work<()> = Box::new(move |transaction| {
+            Box::pin(async move {
+                output::Entity::delete_many()
+                    .filter(output::Column::TaskId.eq(record::row_id(run.task)))
+                    .filter(output::Column::Idx.eq(i64::from(run.index)))
+                    .filter(output::Column::Attempt.eq(i64::from(attempt)))
+                    .exec(transaction)
+                    .await
+                    .map_err(translate::during("discard output"))?;
+                Ok(())
+            })
+        });
+        self.writer.transact(operation, work).await
+    }
+}

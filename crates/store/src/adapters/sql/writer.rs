@@ -1,0 +1,273 @@
+//! The one writer: everything that changes the database goes through this actor, in the order in which it
+//! came, and changes of runs are committed in groups.
+//!
+//! There is no delay: what waits when the writer is free is the next group, and while it commits the group
+//! after that gathers. A caller that goes away (a dropped future) takes nothing back: a job that was handed
+//! over is done as a whole, one that was not is not done at all.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use muster_model::{ErrorKind, Transition};
+use muster_runtime::Tasks;
+use sea_orm::{
+    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::apply;
+use super::translate::{Phase, translate};
+use crate::error::Error;
+use crate::types::Applied;
+
+/// Jobs that may wait; then callers wait for room.
+const WAITING: usize = 1024;
+/// A group takes no further call once it has so many changes.
+const GROUP_CHANGES: usize = 1000;
+/// A group takes no further call once it carries so many bytes of output.
+const GROUP_BYTES: usize = 8 * 1024 * 1024;
+
+/// Work inside a write transaction.
+pub(crate) type Work<T> =
+    Box<dyn for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send>;
+
+/// What ends with the writer: it is dropped once every connection is closed.
+pub(crate) type Keep = Box<dyn Send + Sync>;
+
+/// The handle of the actor.
+pub(crate) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+enum Job {
+    Apply(Call),
+    Write(Box<dyn Write>),
+    Close(oneshot::Sender<()>),
+}
+
+/// A call of `apply`.
+struct Call {
+    changes: Vec<Transition>,
+    answer: oneshot::Sender<Result<Vec<Applied>, Error>>,
+}
+
+#[async_trait::async_trait]
+trait Write: Send {
+    async fn run(self: Box<Self>, db: &DatabaseConnection);
+    fn refuse(self: Box<Self>);
+}
+
+struct Single<T> {
+    operation: String,
+    work: Work<T>,
+    answer: oneshot::Sender<Result<T, Error>>,
+}
+
+#[async_trait::async_trait]
+impl<T: Send + 'static> Write for Single<T> {
+    async fn run(self: Box<Self>, db: &DatabaseConnection) {
+        let result = transact(db, &self.operation, self.work).await;
+        // Nobody may be waiting any more: what was done stays done.
+        let _ = self.answer.send(result);
+    }
+
+    fn refuse(self: Box<Self>) {
+        let _ = self.answer.send(Err(closed(self.operation)));
+    }
+}
+
+fn closed(operation: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Cancelled, operation).caused_by("the database was closed")
+}
+
+impl Writer {
+    /// Starts the actor. It ends when it is closed or its last handle is gone, and not earlier: what is
+    /// settled during a shutdown must still be written.
+    pub(crate) fn start(
+        tasks: &Tasks,
+        writer: DatabaseConnection,
+        readers: DatabaseConnection,
+        keep: Keep,
+    ) -> Self {
+        let (jobs, waiting) = mpsc::channel(WAITING);
+        tasks.spawn("store writer", async move {
+            let done = work(&writer, waiting).await;
+            // The readers first, so that the writer is the last connection and tidies up the log.
+            for connections in [&readers, &writer] {
+                if let Err(error) = connections.close_by_ref().await {
+                    tracing::warn!(%error, "closing the database");
+                }
+            }
+            drop(keep);
+            if let Some(done) = done {
+                let _ = done.send(());
+            }
+        });
+        Self { jobs }
+    }
+
+    /// Runs `work` in a transaction of its own.
+    pub(crate) async fn transact<T: Send + 'static>(
+        &self,
+        operation: impl Into<String>,
+        work: Work<T>,
+    ) -> Result<T, Error> {
+        let operation = operation.into();
+        let (answer, result) = oneshot::channel();
+        let job = Single {
+            operation: operation.clone(),
+            work,
+            answer,
+        };
+        match self.jobs.send(Job::Write(Box::new(job))).await {
+            Ok(()) => result.await.unwrap_or_else(|_| Err(died(operation))),
+            Err(_) => Err(closed(operation)),
+        }
+    }
+
+    /// Applies changes of runs, in a group with those of others.
+    pub(crate) async fn apply(&self, changes: Vec<Transition>) -> Result<Vec<Applied>, Error> {
+        let (answer, result) = oneshot::channel();
+        match self.jobs.send(Job::Apply(Call { changes, answer })).await {
+            Ok(()) => result.await.unwrap_or_else(|_| Err(died("apply"))),
+            Err(_) => Err(closed("apply")),
+        }
+    }
+
+    /// Does what waits, then closes every connection.
+    pub(crate) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.jobs.send(Job::Close(done)).await.is_ok() {
+            let _ = closed.await;
+        }
+        self.jobs.closed().await;
+    }
+}
+
+/// The writer ended in the middle of the job (a fault of ours): it may or may not have been committed.
+fn died(operation: impl Into<String>) -> Error {
+    Error::new(ErrorKind::OutcomeUnknown, operation).caused_by("the writer ended unexpectedly")
+}
+
+/// Does jobs until it is told to close or nobody is left to ask; returns whom to tell once all is closed.
+async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
+    let mut next = waiting.recv().await;
+    while let Some(job) = next.take() {
+        match job {
+            Job::Apply(first) => {
+                let (group, after) = gather(first, &mut waiting);
+                commit(db, group).await;
+                next = after;
+            }
+            Job::Write(job) => job.run(db).await,
+            Job::Close(done) => {
+                waiting.close();
+                while let Some(job) = waiting.recv().await {
+                    refuse(job);
+                }
+                return Some(done);
+            }
+        }
+        if next.is_none() {
+            next = waiting.recv().await;
+        }
+    }
+    None
+}
+
+fn refuse(job: Job) {
+    match job {
+        Job::Apply(call) => {
+            let _ = call.answer.send(Err(closed("apply")));
+        }
+        Job::Write(job) => job.refuse(),
+        Job::Close(done) => {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Takes the calls that wait behind `first` into its group; returns the first job that is none, too.
+fn gather(first: Call, waiting: &mut mpsc::Receiver<Job>) -> (Vec<Call>, Option<Job>) {
+    let mut changes = first.changes.len();
+    let mut bytes = output_bytes(&first.changes);
+    let mut group = vec![first];
+    while changes < GROUP_CHANGES && bytes < GROUP_BYTES {
+        match waiting.try_recv() {
+            Ok(Job::Apply(call)) => {
+                changes += call.changes.len();
+                bytes += output_bytes(&call.changes);
+                group.push(call);
+            }
+            Ok(other) => return (group, Some(other)),
+            Err(_) => break,
+        }
+    }
+    (group, None)
+}
+
+fn output_bytes(changes: &[Transition]) -> usize {
+    changes
+        .iter()
+        .filter_map(apply::inline)
+        .map(bytes::Bytes::len)
+        .sum()
+}
+
+/// Applies a group in one transaction and answers each of its calls.
+async fn commit(db: &DatabaseConnection, group: Vec<Call>) {
+    let mut changes = Vec::new();
+    let mut callers = Vec::with_capacity(group.len());
+    for call in group {
+        callers.push((call.changes.len(), call.answer));
+        changes.extend(call.changes);
+    }
+    let work: Work<Vec<Applied>> = Box::new(move |transaction| Box::pin(apply::group(transaction, changes)));
+    match transact(db, "apply", work).await {
+        Ok(applied) => {
+            let mut applied = applied.into_iter();
+            for (count, answer) in callers {
+                let _ = answer.send(Ok(applied.by_ref().take(count).collect()));
+            }
+        }
+        Err(error) => {
+            let error = Arc::new(error);
+            for (_, answer) in callers {
+                let _ = answer.send(Err(
+                    Error::new(error.kind, "apply").caused_by(Shared(Arc::clone(&error)))
+                ));
+            }
+        }
+    }
+}
+
+/// The error of a group, which belongs to each of its calls.
+#[derive(Debug, thiserror::Error)]
+#[error("the group could not be committed")]
+struct Shared(#[source] Arc<Error>);
+
+/// Runs `work` in a write transaction: committed where it is `Ok`, else rolled back.
+pub(crate) async fn transact<T>(db: &DatabaseConnection, operation: &str, work: Work<T>) -> Result<T, Error> {
+    let options = TransactionOptions {
+        // A transaction that begins with a read and then writes would fail at once where another process
+        // wrote in between; this one waits its turn at the beginning.
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let transaction = db
+        .begin_with_options(options)
+        .await
+        .map_err(|error| translate(operation, Phase::Work, error))?;
+    match work(&transaction).await {
+        Ok(value) => match transaction.commit().await {
+            Ok(()) => Ok(value),
+            Err(error) => Err(translate(operation, Phase::Commit, error)),
+        },
+        Err(error) => {
+            if let Err(second) = transaction.rollback().await {
+                tracing::warn!(operation, error = %second, "rolling back");
+            }
+            Err(error)
+        }
+    }
+}

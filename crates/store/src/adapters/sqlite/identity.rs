@@ -1,0 +1,73 @@
+//! Whose database it is: ours to bring to the current schema, or somebody else's, which is left as it is.
+
+use muster_model::ErrorKind;
+use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, Statement};
+use sea_orm_migration::MigratorTrait;
+
+use super::file::{APPLICATION_ID, not_ours};
+use crate::adapters::sql::migration::{self, Migrator};
+use crate::adapters::sql::translate::{Phase, translate};
+use crate::adapters::sql::writer::{Work, transact};
+use crate::error::Error;
+
+/// Brings the database to the current schema. Whether it is ours is asked under the lock under which it is
+/// changed, so two processes that open a new file at once make one schema.
+pub(crate) async fn migrate(db: &DatabaseConnection, place: &str) -> Result<(), Error> {
+    let operation = format!("open {place}");
+    let work: Work<()> = {
+        let place = place.to_owned();
+        Box::new(move |transaction| Box::pin(async move { migrate_in(transaction, &place).await }))
+    };
+    transact(db, &operation, work).await
+}
+
+async fn migrate_in(transaction: &DatabaseTransaction, place: &str) -> Result<(), Error> {
+    let operation = format!("open {place}");
+    let engine = |error: DbErr| translate(operation.clone(), Phase::Work, error);
+    let objects = number(transaction, "SELECT COUNT(*) FROM sqlite_schema")
+        .await
+        .map_err(engine)?;
+    let owner = number(transaction, "PRAGMA application_id")
+        .await
+        .map_err(engine)?;
+    let fresh = objects == 0 && (owner == 0 || owner == i64::from(APPLICATION_ID));
+    if !fresh {
+        let sql = format!(
+            "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '{}'",
+            migration::TABLE
+        );
+        let tables = number(transaction, &sql).await.map_err(engine)?;
+        if owner != i64::from(APPLICATION_ID) || tables != 1 {
+            return Err(not_ours(place));
+        }
+        let applied = migration::applied(transaction).await.map_err(engine)?;
+        let known = migration::known();
+        if let Some(newer) = applied.iter().find(|name| !known.contains(name)) {
+            return Err(Error::new(
+                ErrorKind::Corrupt,
+                format!(
+                    "open {place}: it was written by a newer Muster (its schema has '{newer}', this \
+                     program knows schemas up to {}); use the newer program, or name another file",
+                    known.len()
+                ),
+            ));
+        }
+        if applied.len() == known.len() {
+            return Ok(());
+        }
+    }
+    Migrator::up(transaction, None).await.map_err(engine)?;
+    transaction
+        .execute_unprepared(&format!("PRAGMA application_id = {APPLICATION_ID}"))
+        .await
+        .map_err(engine)?;
+    Ok(())
+}
+
+async fn number(transaction: &DatabaseTransaction, sql: &str) -> Result<i64, DbErr> {
+    let statement = Statement::from_string(transaction.get_database_backend(), sql);
+    match transaction.query_one_raw(statement).await? {
+        Some(row) => row.try_get_by_index(0),
+        None => Err(DbErr::RecordNotFound(sql.to_owned())),
+    }
+}
