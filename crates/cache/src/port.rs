@@ -28,7 +28,8 @@ pub trait Cache: Send + Sync + 'static {
     async fn delete(&self, key: &str) -> Result<bool, Error>;
 
     /// Adds `by` to a counter and returns it; a missing one begins at 0. Atomic. `Invalid` where the value
-    /// is no counter. A counter's value reads as decimal digits.
+    /// is no counter or would pass 63 bits. A counter's value reads as decimal digits, and such digits that
+    /// were set count as one. The lifetime is counted anew.
     async fn increment(&self, key: &str, by: i64, lifetime: Duration) -> Result<i64, Error>;
 
     /// Appends to a value and returns its new length; a missing one begins empty. Atomic. The lifetime is
