@@ -126,7 +126,7 @@ fn merge(mut boxes: Vec<Sides>) -> Vec<Sides> {
     let mut steps = 0_u64;
     let mut exhaustive = false;
     while steps < STEPS {
-        boxes.sort_unstable_by(|left, right| in_folding_order(left, right));
+        boxes.sort_unstable_by(in_folding_order);
         let before = boxes.len();
         boxes = if exhaustive {
             merge_all(boxes, &mut steps)

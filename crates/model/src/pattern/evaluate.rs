@@ -7,7 +7,7 @@ use super::groups::Groups;
 use super::parse::{Element, Elements, Lowered, Operator};
 use super::set::HostSet;
 use super::wildcard::Wildcard;
-use super::work::Work;
+use super::work::{PER_MEMBER, Work};
 
 /// Returns the hosts that a pattern stands for, each once, in the order of `nodeset -e`.
 ///
@@ -17,7 +17,7 @@ use super::work::Work;
 ///
 /// The pattern cannot be read, names a group that does not exist, or is too large: more than
 /// [`HOSTS_PER_TASK`] hosts at any point, text of more than [`PATTERN_BYTES`], or operands that are
-/// together more than sixteen times the largest target.
+/// together more than eight times the largest target.
 pub fn expand(text: &str, groups: &dyn Groups) -> Result<Vec<String>, Error> {
     evaluate(&[text], &[], groups)
 }
@@ -70,12 +70,10 @@ impl Evaluation<'_> {
                 let mut of_line = HostSet::default();
                 let mut elements = Elements::new(text, start, end);
                 while let Some(element) = elements.next()? {
-                    let operand = self.operand(&element)?;
-                    of_line.apply(element.operator, operand);
-                    check_size(&of_line, &element)?;
+                    self.step(&element, &mut of_line)?;
                     if elements.is_finished() {
                         hosts.apply(operator, std::mem::take(&mut of_line));
-                        check_size(hosts, &element)?;
+                        check_size(hosts.count(), &element)?;
                     }
                 }
             }
@@ -84,30 +82,30 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn operand(&mut self, element: &Element<'_>) -> Result<HostSet, Error> {
+    /// Does what an element says to the hosts on its left.
+    fn step(&mut self, element: &Element<'_>, hosts: &mut HostSet) -> Result<(), Error> {
         let lowered = element.lower(&mut self.work)?;
         let units = lowered
             .count
             .saturating_mul(1 + lowered.template.len() as u64 / 32);
         self.work.spend(units, element.place)?;
-        if lowered.template == "@*" {
-            let units = self.known().len() as u64;
-            self.work.spend(units, element.place)?;
-            let mut hosts = HostSet::default();
-            self.known().iter().for_each(|host| hosts.insert(host));
-            Ok(hosts)
-        } else if lowered.template.starts_with('@') {
-            self.groups(lowered, element)
+        if lowered.template.starts_with('@') {
+            hosts.apply(element.operator, self.groups(lowered, element)?);
         } else if let Some(wildcard) = Wildcard::of(&lowered) {
-            self.matching(&wildcard, element)
+            hosts.apply(element.operator, self.matching(&wildcard, element)?);
         } else {
-            Ok(HostSet::of(lowered))
+            check_size(hosts.foreseen(element.operator, &lowered), element)?;
+            hosts.apply_names(element.operator, lowered);
         }
+        check_size(hosts.count(), element)
     }
 
     /// Returns the hosts of one group, or of several as in `@rack[1-4]`.
     fn groups(&mut self, lowered: Lowered, element: &Element<'_>) -> Result<HostSet, Error> {
         let group = lowered.template.strip_prefix('@').unwrap_or_default();
+        if group == "*" {
+            return self.everything(element);
+        }
         if group.is_empty() {
             return Err(element.place.fault(Fault::NoGroupName));
         }
@@ -118,21 +116,34 @@ impl Evaluation<'_> {
             return Err(element.place.fault(Fault::GroupWildcard));
         }
         let mut hosts = HostSet::default();
-        for written in HostSet::of(lowered).into_names() {
+        let mut names = HostSet::default();
+        names.apply_names(Operator::Union, lowered);
+        for written in names.into_names() {
             let group = written.strip_prefix('@').unwrap_or_default();
             let members = self
                 .groups
                 .members(group)
                 .ok_or_else(|| element.place.unknown_group(group))?;
-            self.work.spend(members.len() as u64, element.place)?;
+            self.work
+                .spend(PER_MEMBER * members.len() as u64, element.place)?;
             members.iter().for_each(|host| hosts.insert(host));
         }
         Ok(hosts)
     }
 
+    /// Returns all the known hosts.
+    fn everything(&mut self, element: &Element<'_>) -> Result<HostSet, Error> {
+        let units = PER_MEMBER * self.known().len() as u64;
+        self.work.spend(units, element.place)?;
+        let mut hosts = HostSet::default();
+        self.known().iter().for_each(|host| hosts.insert(host));
+        Ok(hosts)
+    }
+
     /// Returns the known hosts that match.
     fn matching(&mut self, wildcard: &Wildcard<'_>, element: &Element<'_>) -> Result<HostSet, Error> {
-        let units = wildcard.cost().saturating_mul(self.known().len() as u64);
+        let per_host = wildcard.cost().saturating_add(PER_MEMBER);
+        let units = per_host.saturating_mul(self.known().len() as u64);
         self.work.spend(units, element.place)?;
         let mut hosts = HostSet::default();
         for host in self.known().iter().filter(|host| wildcard.is_match(host)) {
@@ -147,9 +158,9 @@ impl Evaluation<'_> {
     }
 }
 
-fn check_size(hosts: &HostSet, element: &Element<'_>) -> Result<(), Error> {
-    if hosts.count() > HOSTS_PER_TASK {
-        return Err(element.place.too_many_hosts(hosts.count()));
+fn check_size(hosts: u64, element: &Element<'_>) -> Result<(), Error> {
+    if hosts > HOSTS_PER_TASK {
+        return Err(element.place.too_many_hosts(hosts));
     }
     Ok(())
 }

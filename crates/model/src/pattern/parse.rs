@@ -3,6 +3,7 @@
 use crate::limits::{HOST_NAME_BYTES, HOSTS_PER_TASK};
 
 use super::axis::{self, Axis};
+use super::boxes;
 use super::error::{Error, Fault, Place};
 use super::index::Index;
 use super::name;
@@ -201,6 +202,20 @@ pub(super) struct Lowered {
     pub(super) axes: Vec<Axis>,
     /// How many names it makes: the product of the axes' lengths, never more than a task may have.
     pub(super) count: u64,
+}
+
+impl Lowered {
+    /// Calls `visit` with the numbers of each name.
+    pub(super) fn each(&self, visit: impl FnMut(&[Index])) {
+        let axes: Vec<&[Index]> = self.axes.iter().map(Vec::as_slice).collect();
+        boxes::each_point(&axes, visit);
+    }
+
+    /// Tells whether a name with these numbers, and this template, is one of its names.
+    pub(super) fn contains(&self, numbers: &[Index]) -> bool {
+        let mut places = numbers.iter().zip(&self.axes);
+        places.all(|(index, axis)| axis.binary_search(index).is_ok())
+    }
 }
 
 impl Element<'_> {

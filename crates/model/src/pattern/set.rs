@@ -9,8 +9,8 @@ use super::parse::{Lowered, Operator};
 
 /// A set of hosts: for each template the numbers of its hosts; a template is never without a host.
 ///
-/// Every operation costs as much as its right side is large, so that a long chain of small steps on a large
-/// set stays cheap.
+/// An operation costs about as much as its right side is large, however large the left side is, so that a
+/// long chain of small steps on a large set stays cheap.
 #[derive(Default)]
 pub(super) struct HostSet {
     templates: HashMap<String, HashSet<Point>>,
@@ -19,20 +19,6 @@ pub(super) struct HostSet {
 }
 
 impl HostSet {
-    /// Returns the set of all names that a template makes with its numbers.
-    pub(super) fn of(lowered: Lowered) -> Self {
-        let mut points = HashSet::with_capacity(usize::try_from(lowered.count).unwrap_or_default());
-        let axes: Vec<&[Index]> = lowered.axes.iter().map(Vec::as_slice).collect();
-        boxes::each_point(&axes, |numbers| {
-            points.insert(Point::from(numbers));
-        });
-        Self {
-            count: points.len() as u64,
-            templates: HashMap::from([(lowered.template, points)]),
-            scratch: Default::default(),
-        }
-    }
-
     /// Adds one host.
     pub(super) fn insert(&mut self, host: &str) {
         let (mut template, mut numbers) = std::mem::take(&mut self.scratch);
@@ -52,6 +38,57 @@ impl HostSet {
     /// Returns how many hosts there are.
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Returns at least how many hosts there would be after an operation, as far as that costs nothing.
+    pub(super) fn foreseen(&self, operator: Operator, right: &Lowered) -> u64 {
+        match operator {
+            Operator::Union | Operator::SymmetricDifference
+                if !self.templates.contains_key(&right.template) =>
+            {
+                self.count + right.count
+            }
+            _ => 0,
+        }
+    }
+
+    /// Does what an operator says with all names that a template makes with its numbers.
+    pub(super) fn apply_names(&mut self, operator: Operator, right: Lowered) {
+        let mut mine = self.templates.remove(&right.template).unwrap_or_default();
+        self.count -= mine.len() as u64;
+        let mine_is_smaller = mine.len() as u64 <= right.count;
+        match operator {
+            Operator::Union => {
+                mine.reserve(usize::try_from(right.count).unwrap_or_default());
+                right.each(|point| {
+                    mine.insert(Point::from(point));
+                });
+            }
+            Operator::SymmetricDifference => right.each(|point| {
+                if !mine.remove(point) {
+                    mine.insert(Point::from(point));
+                }
+            }),
+            Operator::Difference if mine_is_smaller => mine.retain(|point| !right.contains(point)),
+            Operator::Difference => right.each(|point| {
+                mine.remove(point);
+            }),
+            Operator::Intersection => {
+                self.templates.clear();
+                self.count = 0;
+                if mine_is_smaller {
+                    mine.retain(|point| right.contains(point));
+                } else {
+                    let mut both = HashSet::new();
+                    right.each(|point| both.extend(mine.take(point)));
+                    mine = both;
+                }
+            }
+        }
+        self.count += mine.len() as u64;
+        if !mine.is_empty() {
+            self.templates.insert(right.template, mine);
+        }
     }
 
     /// Does what an operator says with the set on its right.

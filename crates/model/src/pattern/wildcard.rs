@@ -38,7 +38,7 @@ impl<'a> Wildcard<'a> {
         Some(Self { tokens })
     }
 
-    /// Returns about how many steps it takes to match a name.
+    /// Returns how much work it is to match a name, beyond reading it.
     pub(super) fn cost(&self) -> u64 {
         let many = self
             .tokens
@@ -46,7 +46,7 @@ impl<'a> Wildcard<'a> {
             .filter(|token| matches!(token, Token::Many))
             .count();
         let tokens = self.tokens.len();
-        1 + (tokens / 16 + many.saturating_sub(1) * tokens / 4) as u64
+        (tokens / 16 + many.saturating_sub(1) * tokens / 4) as u64
     }
 
     /// Tells whether it stands for this host.

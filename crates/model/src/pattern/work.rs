@@ -4,8 +4,11 @@ use crate::limits::HOSTS_PER_TASK;
 
 use super::error::{Error, Place};
 
-/// The most units of work of one expansion: sixteen times the largest target with short names.
-const UNITS: u64 = 16 * HOSTS_PER_TASK;
+/// The most units of work of one expansion: eight times the largest target with short names.
+const UNITS: u64 = 8 * HOSTS_PER_TASK;
+
+/// What a host of a group or of the inventory costs: its name has to be read.
+pub(super) const PER_MEMBER: u64 = 2;
 
 /// The work that an expansion has cost. A unit is a host of a part of the pattern, before operators.
 #[derive(Default)]

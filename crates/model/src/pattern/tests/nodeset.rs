@@ -209,10 +209,12 @@ fn random_patterns_expand_and_fold_as_clustershell_has_it() {
 fn random_lists_of_names_fold_as_clustershell_has_it() {
     let mut dice = Dice(2);
     let patterns: Vec<String> = (0..400)
-        .map(|_| {
+        .map(|list| {
             let axes = 1 + dice.roll(3);
-            let spread = 2 + dice.roll(11);
-            let names: Vec<String> = (0..=dice.roll(60))
+            // Every now and then a list that is long enough for several passes of folding.
+            let (spread, longest) = if list % 40 == 0 { (25, 500) } else { (11, 60) };
+            let spread = 2 + dice.roll(spread);
+            let names: Vec<String> = (0..=dice.roll(longest))
                 .map(|_| {
                     let mut name = String::new();
                     for axis in 0..axes {
