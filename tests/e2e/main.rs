@@ -1,0 +1,15 @@
+//! The built binary against real sshd servers, each test in a home of its own: what a person would type,
+//! and what they would see.
+
+mod support;
+
+mod cancel;
+mod demo;
+mod kill;
+mod login;
+mod output;
+mod repl;
+mod run;
+mod scale;
+mod server;
+mod wrong;

@@ -1,0 +1,87 @@
+//! The server's life: started once, found by all, and gone when there is nothing to do.
+
+use muster_testkit::{proc, wait};
+
+use crate::support::{Done, PATIENCE, World, server, servers};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_commands_in_the_same_instant_start_one_server() {
+    let Some(world) = World::new().await else { return };
+    let host = world.hosts(1);
+    let mut children: Vec<_> = (0..10)
+        .map(|_| {
+            let mut command = world.command(&["run", "echo hi", "--hosts", &host]);
+            command
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped());
+            command.spawn().expect("the binary starts")
+        })
+        .collect();
+    for child in children.drain(..) {
+        let done: Done = child.wait_with_output().expect("it ends").into();
+        assert_eq!((done.code, done.stdout.as_str()), (Some(0), "hi\n"), "{done:#?}");
+    }
+    server(&world.home);
+    let listed = world.muster(&["tasks"]).succeeded();
+    assert_eq!(
+        listed
+            .stdout
+            .lines()
+            .filter(|line| line.contains("echo hi"))
+            .count(),
+        10,
+        "{listed:#?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_outlives_the_shell_that_started_it() {
+    let Some(world) = World::new().await else { return };
+    let id = world.detach(&["run", "sleep 0.5; echo late", "--hosts", &world.hosts(2)]);
+    let report = world.until_done(&id).await;
+    assert_eq!(report["runs"][1]["stdout"], "late\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_work_leaves_and_the_next_command_starts_another() {
+    let Some(mut world) = World::new().await else {
+        return;
+    };
+    world.home.set_env("MUSTER_IDLE_EXIT", "500ms");
+    world
+        .muster(&["run", "true", "--hosts", &world.hosts(1)])
+        .succeeded();
+    let first = server(&world.home);
+    wait::until(PATIENCE, "the server to leave", || !proc::is_alive(first))
+        .await
+        .expect("it leaves");
+    world.muster(&["check_task", "1"]).succeeded();
+    assert_ne!(server(&world.home), first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_server_for_the_same_user_says_who_is_there() {
+    let Some(world) = World::new().await else { return };
+    world
+        .muster(&["run", "true", "--hosts", &world.hosts(1)])
+        .succeeded();
+    let first = server(&world.home).to_string();
+    let done = world.muster(&["server"]);
+    assert_ne!(done.code, Some(0));
+    assert!(done.stderr.contains(&first), "{done:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_daemon_the_command_is_its_own_server() {
+    let Some(mut world) = World::new().await else {
+        return;
+    };
+    world.home.set_env("MUSTER_NO_DAEMON", "1");
+    let done = world
+        .muster(&["run", "echo hi", "--hosts", &world.hosts(2)])
+        .succeeded();
+    assert_eq!(done.stdout.lines().count(), 2, "{done:#?}");
+    assert!(servers(&world.home).is_empty());
+    let report = world.report("1");
+    assert_eq!(report["task"]["counts"]["succeeded"], 2);
+}
