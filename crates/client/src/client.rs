@@ -16,8 +16,8 @@ use muster_model::wire::{
     TaskPage, TaskView, VERSION_HEADER,
 };
 use muster_model::{Problem, Stream, TaskId};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::body::Download;
 use crate::connection::{Connection, Failure};
@@ -286,7 +286,7 @@ impl Client {
             .await
     }
 
-    /// Returns the hosts that targets name, and the shortest pattern for them.
+    /// Returns the shortest pattern for the hosts that targets name; `hosts` is empty in the answer.
     ///
     /// # Errors
     ///
@@ -327,16 +327,15 @@ impl Client {
             .await
     }
 
-    /// Removes the hosts that a pattern names from the inventory.
+    /// Removes the hosts that a pattern names from the inventory; returns how many.
     ///
     /// # Errors
     ///
     /// `unknown-host` naming one that is not there; nothing was removed then.
-    pub async fn remove_hosts(&self, pattern: &str) -> Result<(), Problem> {
+    pub async fn remove_hosts(&self, pattern: &str) -> Result<u64, Problem> {
         let mut query = Query::default();
         query.add("pattern", Some(pattern));
-        self.done(Call::new(Method::DELETE, format!("/hosts{}", query.0), Again::No))
-            .await
+        self.removed(format!("/hosts{}", query.0)).await
     }
 
     /// Returns all groups.
@@ -372,19 +371,28 @@ impl Client {
             .await
     }
 
-    /// Removes the hosts that a pattern names from a group; without one the whole group.
+    /// Removes the hosts that a pattern names from a group, without one the whole group; returns how many.
     ///
     /// # Errors
     ///
     /// `unknown-group`.
-    pub async fn remove_from_group(&self, name: &str, pattern: Option<&str>) -> Result<(), Problem> {
+    pub async fn remove_from_group(&self, name: &str, pattern: Option<&str>) -> Result<u64, Problem> {
         let mut query = Query::default();
         query.add("pattern", pattern);
         let path = match pattern {
             Some(_) => format!("/groups/{}/hosts{}", encode(name), query.0),
             None => format!("/groups/{}", encode(name)),
         };
-        self.done(Call::new(Method::DELETE, path, Again::No)).await
+        self.removed(path).await
+    }
+
+    async fn removed(&self, path: String) -> Result<u64, Problem> {
+        #[derive(Deserialize)]
+        struct Removed {
+            removed: u64,
+        }
+        let Removed { removed } = self.json(Call::new(Method::DELETE, path, Again::No)).await?;
+        Ok(removed)
     }
 
     /// Checks every back end.

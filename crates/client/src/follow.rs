@@ -93,6 +93,11 @@ impl Follower {
                     continue;
                 }
             };
+            if raw.event == "problem" {
+                self.live = None;
+                self.told(&raw.data)?;
+                continue;
+            }
             let event: Event = serde_json::from_str(&raw.data).map_err(|error| {
                 Problem::new(
                     Code::Internal,
@@ -108,6 +113,18 @@ impl Follower {
                 return Ok((raw.id, event));
             }
         }
+    }
+
+    /// Takes a problem that ended the stream: one that may pass is no reason to give up.
+    fn told(&self, data: &str) -> Result<(), Problem> {
+        let problem = serde_json::from_str(data).unwrap_or_else(|_| {
+            Problem::new(
+                Code::Internal,
+                format!("the server broke off the events of task {}", self.task),
+            )
+        });
+        tracing::debug!(task = %self.task, %problem, "the event stream ended with a problem");
+        if may_pass(&problem) { Ok(()) } else { Err(problem) }
     }
 
     async fn connect(&mut self) -> Result<(), Problem> {
@@ -126,10 +143,9 @@ impl Follower {
                 Ok(())
             }
             Err(problem) => {
-                let may_pass = matches!(problem.code, Code::Unavailable | Code::Draining);
                 // A server that never answered is a matter for the caller, at once.
                 let first = self.last_id.is_empty() && self.tries == 1;
-                if may_pass && !first && self.tries < TRIES {
+                if may_pass(&problem) && !first && self.tries < TRIES {
                     return Ok(());
                 }
                 Err(problem)
@@ -149,6 +165,10 @@ impl Follower {
             )))
         })
     }
+}
+
+fn may_pass(problem: &Problem) -> bool {
+    matches!(problem.code, Code::Unavailable | Code::Draining)
 }
 
 impl Live {

@@ -3,14 +3,13 @@
 use std::fmt::Write as _;
 
 use muster_model::problem::Code;
-use muster_model::task::TaskState;
 use muster_model::{Problem, RunState, TaskId, Timestamp};
 
 /// Which tasks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TasksQuery {
-    /// Only tasks that stand there.
-    pub state: Option<TaskState>,
+    /// Only tasks that stand there, or of which a run does: `running`, `done`, or the name of a run's state.
+    pub state: Option<String>,
     /// Only tasks submitted at or after this time.
     pub since: Option<Timestamp>,
     /// Only tasks of this user.
@@ -26,11 +25,7 @@ pub struct TasksQuery {
 impl TasksQuery {
     pub(crate) fn query(&self) -> String {
         let mut query = Query::default();
-        let state = self.state.map(|state| match state {
-            TaskState::Running => "running",
-            TaskState::Done => "done",
-        });
-        query.add("state", state);
+        query.add("state", self.state.as_deref());
         query.add("since", self.since);
         query.add("user", self.user.as_deref());
         query.add("text", self.text.as_deref());
@@ -123,7 +118,7 @@ mod tests {
     fn queries_are_encoded_and_leave_out_what_is_not_asked() {
         assert_eq!(TasksQuery::default().query(), "");
         let query = TasksQuery {
-            state: Some(TaskState::Running),
+            state: Some("running".into()),
             text: Some("df -h & ü".into()),
             limit: Some(5),
             ..TasksQuery::default()

@@ -1,4 +1,8 @@
 //! Muster: the command line, the REPL and the one place that wires everything together.
+#![expect(
+    unreachable_pub,
+    reason = "a program exports nothing: `pub` marks what a module offers to the others"
+)]
 
 mod cli;
 mod daemon;

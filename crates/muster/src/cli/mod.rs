@@ -1,6 +1,234 @@
-//! The command line.
+//! The command line: parsing, the commands, exit codes.
+
+pub mod args;
+pub mod context;
+mod follow;
+mod input;
+mod inventory;
+mod operate;
+mod pages;
+mod report;
+pub mod stop;
+mod submit;
+mod task;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use muster_client::exit;
+use muster_model::Problem;
+use muster_model::problem::Code;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::args::{Command, Line};
+use self::context::{Context, Phase};
+pub use self::input::Stdin;
+use self::stop::{Stop, unwritable};
+use crate::settings::{Overrides, Settings};
+use crate::{daemon, demo, repl};
 
 /// Runs the command line of this process.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    ExitCode::from(match Line::try_parse() {
+        Ok(mut line) => match pure(&mut line) {
+            Some(done) => told(done),
+            None => with_settings(line),
+        },
+        Err(error) => usage(&error),
+    })
+}
+
+/// Tells on standard error why a command has stopped, and returns its exit code.
+fn told(done: Result<u8, Stop>) -> u8 {
+    done.unwrap_or_else(|stop| {
+        let _ = io::stderr().write_all(stop.told().as_bytes());
+        stop.exit_code()
+    })
+}
+
+/// Prints what the parser has to say (an error, or the help that was asked for); returns the exit code.
+pub fn usage(error: &clap::Error) -> u8 {
+    if !error.use_stderr() {
+        return match error.print() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::PIPE_CLOSED,
+            _ => exit::SUCCESS,
+        };
+    }
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let _ = write!(io::stderr(), "muster: {text}");
+    exit::WRONG_REQUEST
+}
+
+/// Does the commands that need neither settings nor a server; None for the others.
+fn pure(line: &mut Line) -> Option<Result<u8, Stop>> {
+    let page = match line.command.as_mut()? {
+        Command::Completions { shell } => Ok(pages::completions(*shell)),
+        Command::Man { command } => pages::manual(command),
+        Command::Reference => Ok(pages::reference().into_bytes()),
+        Command::Hosts(hosts) => {
+            return match inventory::resolve(hosts) {
+                Ok(()) => inventory::locally(hosts),
+                Err(problem) => Some(Err(problem.into())),
+            };
+        }
+        _ => return None,
+    };
+    Some(page.map_err(Stop::from).and_then(|page| {
+        let mut out = io::stdout().lock();
+        match out.write_all(&page).and_then(|()| out.flush()) {
+            Ok(()) => Ok(exit::SUCCESS),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Stop::PipeClosed),
+            Err(error) => Err(unwritable(&error).into()),
+        }
+    }))
+}
+
+fn with_settings(line: Line) -> u8 {
+    let overrides = Overrides {
+        server: line.global.server.clone(),
+        config: line.global.config.clone(),
+    };
+    let settings = match Settings::load(overrides) {
+        Ok(settings) => settings,
+        Err(problem) => return told(Err(problem.into())),
+    };
+    log(&settings, line.command.as_ref());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)))
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let problem = Problem::new(Code::Internal, format!("threads cannot be started: {error}"));
+            return told(Err(problem.into()));
+        }
+    };
+    let done = runtime.block_on(Box::pin(whole(settings, line.command)));
+    // A write to a reader that never reads must not keep the process.
+    runtime.shutdown_background();
+    told(done)
+}
+
+/// Sets logging up where it was asked for; a server does it for itself.
+fn log(settings: &Settings, command: Option<&Command>) {
+    let serves = matches!(
+        command,
+        Some(Command::Daemon | Command::Server(args::Server { command: None, .. }))
+    );
+    let asked = settings
+        .rows()
+        .iter()
+        .any(|row| row.name == "log" && row.source != "default");
+    if serves || !asked {
+        return;
+    }
+    if let Ok(filter) = tracing_subscriber::EnvFilter::builder().parse(&settings.log) {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            .with_ansi(settings.colours && io::stderr().is_terminal())
+            .try_init();
+    }
+}
+
+/// Does one whole command line: the command, or the prompt.
+async fn whole(settings: Settings, command: Option<Command>) -> Result<u8, Stop> {
+    let mut context = Context::new(settings);
+    match command {
+        Some(Command::Daemon) => {
+            daemon::run_daemon(&context.settings).await?;
+            Ok(exit::SUCCESS)
+        }
+        // A server handles its own signals.
+        Some(Command::Server(args)) if args.command.is_none() => operate::server(&mut context, &args).await,
+        Some(Command::Demo(args)) => demo::run(context, &args).await,
+        Some(command) => {
+            let mut interrupt = interrupt()?;
+            let done = interruptible(&mut context, &command, &mut interrupt).await;
+            context.console.clear().await;
+            context.close().await;
+            done
+        }
+        None => repl::run(context).await,
+    }
+}
+
+/// Returns Ctrl-C as a stream: from now on it does not end the process by itself.
+///
+/// # Errors
+///
+/// Where signals cannot be handled.
+pub fn interrupt() -> Result<Signal, Problem> {
+    signal(SignalKind::interrupt())
+        .map_err(|error| Problem::new(Code::Internal, format!("signals cannot be handled: {error}")))
+}
+
+/// Does a command until it ends or Ctrl-C is pressed. A submit that is on its way is waited for, so that
+/// nobody leaves without the number of a task that exists; a second Ctrl-C does not wait.
+pub async fn interruptible(
+    context: &mut Context,
+    command: &Command,
+    interrupt: &mut Signal,
+) -> Result<u8, Stop> {
+    let phase = std::rc::Rc::clone(&context.phase);
+    phase.set(Phase::Before);
+    let mut work = Box::pin(execute(context, command));
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = interrupt.recv() => match phase.get() {
+                Phase::Submitting => phase.set(Phase::Leaving),
+                Phase::Accepted(id) => return Err(Stop::Interrupted(Some(id))),
+                Phase::Before | Phase::Leaving => return Err(Stop::Interrupted(None)),
+            },
+        }
+    }
+}
+
+/// Does a command and returns its exit code.
+async fn execute(context: &mut Context, command: &Command) -> Result<u8, Stop> {
+    match command {
+        Command::Run(args) => task::run(context, args).await,
+        Command::Script(args) => task::script(context, args).await,
+        Command::CheckTask(args) => task::check(context, args).await,
+        Command::Tasks(args) => task::list(context, args).await,
+        Command::Follow(args) => {
+            // Even an unknown number is answered by the server before anything is shown.
+            context.client().await?.task(args.id).await?;
+            context.phase.set(Phase::Accepted(args.id));
+            Box::pin(follow::follow(context, args.id, args.output.mode())).await
+        }
+        Command::Cancel { id } => task::cancel(context, *id).await,
+        Command::Retry(args) => task::retry(context, args).await,
+        Command::Hosts(command) => match inventory::locally(command) {
+            Some(done) => done,
+            None => inventory::hosts(context, command).await,
+        },
+        Command::Groups(command) => inventory::groups(context, command).await,
+        Command::Server(args) => operate::server(context, args).await,
+        Command::Doctor { json } => operate::doctor(context, *json).await,
+        Command::Config { json } => operate::config(context, *json).await,
+        Command::Completions { shell } => {
+            let page = pages::completions(*shell);
+            context.print(&String::from_utf8_lossy(&page)).await?;
+            Ok(exit::SUCCESS)
+        }
+        Command::Man { command } => {
+            let page = pages::manual(command)?;
+            context.print(&String::from_utf8_lossy(&page)).await?;
+            Ok(exit::SUCCESS)
+        }
+        Command::Reference => {
+            context.print(&pages::reference()).await?;
+            Ok(exit::SUCCESS)
+        }
+        Command::Demo(_) | Command::Daemon => Err(Problem::new(
+            Code::InvalidRequest,
+            "this command is for the shell, not for the prompt",
+        )
+        .into()),
+    }
 }

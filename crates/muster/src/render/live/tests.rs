@@ -1,0 +1,145 @@
+//! Tests of live output.
+
+use muster_model::task::TaskState;
+use muster_model::wire::TaskView;
+use muster_model::{Counts, TaskId, Timestamp};
+
+use super::*;
+
+fn task(total: u32) -> Event {
+    Event::Task(TaskView {
+        id: TaskId(7),
+        kind: "command".into(),
+        command: "x".into(),
+        state: TaskState::Running,
+        created_at: Timestamp(0),
+        finished_at: None,
+        counts: Counts {
+            total,
+            queued: total,
+            ..Counts::default()
+        },
+    })
+}
+
+fn output(index: u32, host: &str, stream: Stream, bytes: &[u8]) -> Event {
+    let text = std::str::from_utf8(bytes).ok().map(str::to_owned);
+    Event::Output(OutputEvent {
+        task: TaskId(7),
+        index,
+        host: host.into(),
+        attempt: 1,
+        stream,
+        offset: 0,
+        data_base64: text.is_none().then(|| STANDARD.encode(bytes)),
+        data: text,
+    })
+}
+
+fn end(index: u32, host: &str, state: RunState, exit_code: Option<i32>) -> Event {
+    Event::Run(RunEvent {
+        task: TaskId(7),
+        index,
+        host: host.into(),
+        state,
+        attempt: 1,
+        exit_code,
+        signal: None,
+        error: None,
+        stdout_bytes: 0,
+        stderr_bytes: 0,
+        truncated: false,
+    })
+}
+
+fn show(terminals: Terminals, events: &[Event]) -> (String, String) {
+    let mut live = Live::new(terminals);
+    let mut screen = Screen::default();
+    for event in events {
+        live.event(event, &mut screen);
+    }
+    live.finish(&mut screen);
+    (screen.text(Lane::Out), screen.text(Lane::Err))
+}
+
+const TERMINAL: Terminals = Terminals {
+    out: true,
+    err: true,
+    colours: false,
+    colours_always: false,
+};
+
+#[test]
+fn lines_of_hosts_are_whole_and_never_mixed() {
+    let events = [
+        task(2),
+        output(0, "web1", Stream::Stdout, b"one\ntw"),
+        output(1, "db", Stream::Stdout, b"other\n"),
+        output(0, "web1", Stream::Stdout, b"o\n"),
+        output(0, "web1", Stream::Stderr, b"oops\nrest"),
+        output(1, "db", Stream::Stdout, b"\nno end"),
+        end(0, "web1", RunState::Failed, Some(3)),
+        end(1, "db", RunState::Succeeded, Some(0)),
+    ];
+    let (out, err) = show(Terminals::default(), &events);
+    assert_eq!(out, "web1: one\ndb: other\nweb1: two\ndb: \ndb: no end\n");
+    assert_eq!(err, "web1: oops\nweb1: rest\nmuster: web1: failed, exit code 3\n");
+}
+
+#[test]
+fn a_terminal_gets_padded_names_and_harmless_lines() {
+    let events = [
+        task(2),
+        end(1, "long-name", RunState::Started, None),
+        output(0, "a", Stream::Stdout, b"\x1b[2Jx\r\n"),
+        output(1, "long-name", Stream::Stdout, b"y\n"),
+    ];
+    let (out, _) = show(TERMINAL, &events);
+    assert_eq!(out, "a:         ␛[2Jx\nlong-name: y\n");
+}
+
+#[test]
+fn colours_come_only_where_they_are_wanted() {
+    let events = [task(2), output(0, "a", Stream::Stdout, b"x\n")];
+    let coloured = Terminals {
+        colours: true,
+        ..TERMINAL
+    };
+    assert!(show(coloured, &events).0.contains('\x1b'));
+    let piped = Terminals {
+        colours: true,
+        ..Terminals::default()
+    };
+    assert!(!show(piped, &events).0.contains('\x1b'));
+}
+
+#[test]
+fn a_single_host_into_a_pipe_gives_its_bytes_unchanged() {
+    let bytes: Vec<u8> = (0..=255).cycle().take(200_000).collect();
+    let mut events = vec![task(1)];
+    events.extend(
+        bytes
+            .chunks(777)
+            .map(|piece| output(0, "web1", Stream::Stdout, piece)),
+    );
+    events.push(end(0, "web1", RunState::Succeeded, Some(0)));
+    let mut live = Live::new(Terminals::default());
+    let mut screen = Screen::default();
+    for event in &events {
+        live.event(event, &mut screen);
+    }
+    live.finish(&mut screen);
+    let written: Vec<u8> = screen.take().into_iter().flat_map(|(_, bytes)| bytes).collect();
+    assert_eq!(written, bytes);
+}
+
+#[test]
+fn a_line_without_end_is_cut_between_characters() {
+    let long = "é".repeat(LINE_BYTES);
+    let events = [task(2), output(0, "a", Stream::Stdout, long.as_bytes())];
+    let (out, _) = show(Terminals::default(), &events);
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines.iter().all(|line| line.len() <= LINE_BYTES + 3));
+    assert!(!out.contains('\u{fffd}'));
+}
