@@ -2,6 +2,7 @@
 //! answers as the `nodeset` command.
 
 mod examples;
+mod guide;
 mod nodeset;
 mod properties;
 mod refusals;
