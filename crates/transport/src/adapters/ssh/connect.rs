@@ -1,60 +1,213 @@
-//! From an endpoint to a connection that is logged in.
+//! From an endpoint to a connection that is logged in: the way there, the key exchange, the host's key, and
+//! the login, in one given time.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
-use muster_model::Endpoint;
-use russh::client::{Handle, Handler};
+use muster_runtime::clock;
+use russh::client::{self, Handle};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
 
+pub(crate) use super::handler::ClientHandler;
+pub(crate) use super::resolve::{Resolved, resolve};
+
+use super::config::AddressFamily;
+use super::host_key::HostKeyCheck;
+use super::trace::{Ended, Phase, Trace};
+use super::{algorithms, auth, explain, jump};
 use crate::error::ConnectError;
 use crate::open::Settings;
 use crate::types::Access;
 
-/// Answers what the host asks while a connection lives.
-#[derive(Debug)]
-pub(crate) struct ClientHandler;
-
-impl Handler for ClientHandler {
-    type Error = russh::Error;
-}
+/// A channel's window: 2 MiB keep a fast network busy over some 20 ms, and bound what a host may send
+/// before anybody has read it.
+const WINDOW_BYTES: u32 = 2 * 1024 * 1024;
+/// The largest packet, as OpenSSH's own client has it.
+const PACKET_BYTES: u32 = 32 * 1024;
+/// How many packets of a channel wait for their reader: as many as fill the window.
+const CHANNEL_PACKETS: usize = 64;
+/// Where there are several addresses, the next one is tried after so long.
+const NEXT_ADDRESS: Duration = Duration::from_secs(3);
 
 /// A connection that is logged in.
 pub(crate) struct Login {
     /// The connection.
-    pub handle: Handle<ClientHandler>,
+    pub(crate) handle: Handle<ClientHandler>,
     /// `user@host:port`, for messages.
-    pub label: String,
-    /// The jump host that carries it: it must live as long.
-    pub jump: Option<Arc<Login>>,
+    pub(crate) label: String,
+    /// The jump host that carries it: it lives as long.
+    pub(crate) jump: Option<Arc<Login>>,
+    trace: Arc<Trace>,
 }
 
-/// Everything that decides a connection: two endpoints with the same one may share it.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Resolved {
-    /// The host's name.
-    pub host: String,
+impl Login {
+    /// Says why the connection ended, for people; None while it lives.
+    pub(crate) fn ended(&self) -> Option<String> {
+        self.trace.ended().map(|ended| match ended {
+            Ended::Said(words) => format!("the host ended the connection: {words}"),
+            Ended::Broke(why) => why,
+        })
+    }
 }
 
-/// Works out how to reach a host.
-pub(crate) fn resolve(
-    settings: &Settings,
-    endpoint: &Endpoint,
-    access: &Access,
-) -> Result<Resolved, ConnectError> {
-    let _ = (settings, access);
-    Ok(Resolved {
-        host: endpoint.host.clone(),
-    })
-}
-
-/// Connects and logs in.
+/// Connects and logs in, within `access.connect_timeout`. A login that is given up half-way leaves nothing.
 pub(crate) async fn login(
     settings: &Settings,
     resolved: &Resolved,
     access: &Access,
 ) -> Result<Login, ConnectError> {
-    let _ = (settings, access);
-    Err(ConnectError::new(
-        muster_model::Unreachable::Unsupported,
-        &resolved.host,
-    ))
+    let trace = Arc::new(Trace::default());
+    login_traced(settings, resolved, access, &trace).await
 }
+
+/// [`login`], watched by `trace`.
+pub(super) async fn login_traced(
+    settings: &Settings,
+    resolved: &Resolved,
+    access: &Access,
+    trace: &Arc<Trace>,
+) -> Result<Login, ConnectError> {
+    let limit = access.connect_timeout;
+    let work = Box::pin(attempt(settings, resolved, access, trace));
+    match clock::deadline(limit, work).await {
+        Ok(result) => result,
+        Err(clock::Elapsed) => Err(explain::timed_out(resolved, &trace.phase(), limit)),
+    }
+}
+
+async fn attempt(
+    settings: &Settings,
+    resolved: &Resolved,
+    access: &Access,
+    trace: &Arc<Trace>,
+) -> Result<Login, ConnectError> {
+    let check = HostKeyCheck::prepare(resolved).await?;
+    let config = config(resolved, &check)?;
+    let cut = CancellationToken::new();
+    // Whoever gives this future up cuts the stream with it.
+    let guard = cut.clone().drop_guard();
+    let (mut handle, jump) = match &resolved.jump {
+        Some(jump) => {
+            let (stream, login) = jump::through(settings, jump, resolved, access, trace).await?;
+            let handle = Box::pin(handshake(resolved, config, stream, check, trace, cut)).await?;
+            (handle, Some(login))
+        }
+        None => {
+            let stream = reach(resolved, trace).await?;
+            let handle = Box::pin(handshake(resolved, config, stream, check, trace, cut)).await?;
+            (handle, None)
+        }
+    };
+    trace.enter(Phase::LoggingIn);
+    Box::pin(auth::authenticate(&mut handle, resolved, trace)).await?;
+    let _ = guard.disarm();
+    Ok(Login {
+        handle,
+        label: resolved.label(),
+        jump,
+        trace: Arc::clone(trace),
+    })
+}
+
+fn config(resolved: &Resolved, check: &HostKeyCheck) -> Result<Arc<client::Config>, ConnectError> {
+    let (known, authority) = check.known_algorithms();
+    let preferred = algorithms::preferred(&resolved.algorithms, &known, authority)
+        .map_err(|what| explain::settings(resolved, &what))?;
+    Ok(Arc::new(client::Config {
+        client_id: russh::SshId::Standard(concat!("SSH-2.0-muster_", env!("CARGO_PKG_VERSION")).into()),
+        window_size: WINDOW_BYTES,
+        maximum_packet_size: PACKET_BYTES,
+        channel_buffer_size: CHANNEL_PACKETS,
+        preferred,
+        inactivity_timeout: None,
+        keepalive_interval: Some(resolved.alive_interval),
+        keepalive_max: usize::try_from(resolved.alive_count).unwrap_or(3),
+        nodelay: true,
+        ..client::Config::default()
+    }))
+}
+
+async fn handshake<S>(
+    resolved: &Resolved,
+    config: Arc<client::Config>,
+    stream: S,
+    check: HostKeyCheck,
+    trace: &Arc<Trace>,
+    cut: CancellationToken,
+) -> Result<Handle<ClientHandler>, ConnectError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    trace.enter(Phase::Greeting);
+    let stream = super::stream::Watched::new(stream, Arc::clone(trace), cut);
+    let handler = ClientHandler::new(Arc::clone(trace), check);
+    client::connect_stream(config, stream, handler)
+        .await
+        .map_err(|ending| explain::handshake(resolved, trace, &ending))
+}
+
+/// Connects to the host itself.
+async fn reach(resolved: &Resolved, trace: &Trace) -> Result<TcpStream, ConnectError> {
+    let addresses = addresses(resolved).await?;
+    trace.enter(Phase::Connecting);
+    let work = async {
+        let mut last = None;
+        for (place, address) in addresses.iter().enumerate() {
+            let connecting = TcpStream::connect(address);
+            let result = if place + 1 == addresses.len() {
+                connecting.await
+            } else {
+                let limited = clock::deadline(NEXT_ADDRESS, connecting).await;
+                limited.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+            };
+            match result {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(explain::connecting(resolved, address, &error)),
+            }
+        }
+        Err(last.unwrap_or_else(|| explain::no_address(resolved, "it has no address")))
+    };
+    let result = match resolved.connect_timeout {
+        None => work.await,
+        Some(limit) => match clock::deadline(limit, work).await {
+            Ok(result) => result,
+            Err(clock::Elapsed) => Err(explain::timed_out(resolved, &Phase::Connecting, limit)),
+        },
+    };
+    let stream = result?;
+    // Small packets go out at once. A socket that does not know the option still works.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+async fn addresses(resolved: &Resolved) -> Result<Vec<SocketAddr>, ConnectError> {
+    if let Ok(address) = resolved.host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, resolved.port)]);
+    }
+    let found = tokio::net::lookup_host((resolved.host.as_str(), resolved.port)).await;
+    let found = found.map_err(|error| explain::no_address(resolved, &error.to_string()))?;
+    let wanted = |address: &SocketAddr| match resolved.family {
+        AddressFamily::Any => true,
+        AddressFamily::Inet => address.is_ipv4(),
+        AddressFamily::Inet6 => address.is_ipv6(),
+    };
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found.filter(wanted) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    if addresses.is_empty() {
+        return Err(explain::no_address(
+            resolved,
+            "it has no address of the wanted family",
+        ));
+    }
+    Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ mod statement;
 mod tokens;
 
 pub(crate) use disk::Disk;
-pub(crate) use evaluate::{Asked, Problem, Root, Source, evaluate};
-pub(crate) use options::{AddressFamily, Jump, Jumps, Options, Proxy, StrictHostKeyChecking};
+pub(crate) use evaluate::{Asked, Root, Source, evaluate};
+pub(crate) use options::{AddressFamily, Options, Proxy, StrictHostKeyChecking};
 pub(crate) use pattern::matches;
 pub(crate) use tokens::{Tokens, expand, expand_path};

@@ -26,20 +26,6 @@ pub(crate) enum AddressFamily {
     Inet6,
 }
 
-/// One jump host as written: `user@host:port` or `ssh://user@host:port`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Jump {
-    /// The user, where one is named.
-    pub(crate) user: Option<String>,
-    /// The host.
-    pub(crate) host: String,
-    /// The port, where one is named.
-    pub(crate) port: Option<u16>,
-}
-
-/// A list of jump hosts, in the order in which they are passed.
-pub(crate) type Jumps = Vec<Jump>;
-
 /// What stands between here and the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Proxy {

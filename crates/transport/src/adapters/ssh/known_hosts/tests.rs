@@ -40,9 +40,18 @@ fn verdict(lines: &[String], name: &str, presented: &PrivateKey) -> Verdict {
 }
 
 fn certificate(authority: &PrivateKey, key: &PrivateKey, edit: fn(&mut Builder)) -> Certificate {
+    certificate_for(CertType::Host, authority, key, edit)
+}
+
+fn certificate_for(
+    kind: CertType,
+    authority: &PrivateKey,
+    key: &PrivateKey,
+    edit: fn(&mut Builder),
+) -> Certificate {
     let mut builder =
         Builder::new_with_random_nonce(&mut rand::rng(), key.public_key(), NOW - 100, NOW + 100).unwrap();
-    builder.cert_type(CertType::Host).unwrap();
+    builder.cert_type(kind).unwrap();
     edit(&mut builder);
     builder.sign(authority).unwrap()
 }
@@ -173,19 +182,9 @@ fn a_trusted_authority_vouches_for_a_host_by_name_and_time() {
         ),
         "no host at all",
     );
-    bad(
-        judged(
-            |builder| {
-                builder
-                    .cert_type(CertType::User)
-                    .unwrap()
-                    .valid_principal("a.example.com")
-                    .unwrap();
-            },
-            NOW,
-        ),
-        "for a user",
-    );
+    let user = certificate_for(CertType::User, &authority, &host, good);
+    let judged = judge(&files, &names("a.example.com"), &blob(&host), Some(&user), NOW);
+    bad(judged, "for a user");
 }
 
 #[test]

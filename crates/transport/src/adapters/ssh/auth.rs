@@ -1,1 +1,0 @@
-//! Proving who we are to a host.

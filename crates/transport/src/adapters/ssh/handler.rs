@@ -1,0 +1,91 @@
+//! Answers what a host asks while a connection lives: above all, whether its key is trusted.
+
+use std::sync::Arc;
+
+use russh::client::{DisconnectReason, Handler};
+use russh::keys::PublicKeyOrCertificate;
+
+use super::host_key::HostKeyCheck;
+use super::trace::{Ended, Trace};
+use crate::error::ConnectError;
+
+/// What ends a connection from this side.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The protocol, or the connection below it.
+    Ssh(russh::Error),
+    /// The host's key.
+    HostKey(ConnectError),
+}
+
+impl From<russh::Error> for Ending {
+    fn from(error: russh::Error) -> Self {
+        Self::Ssh(error)
+    }
+}
+
+/// The client's side of a connection. Whatever a host tries to open or start here is refused: that is what
+/// russh does unless a handler says otherwise.
+pub(crate) struct ClientHandler {
+    trace: Arc<Trace>,
+    check: HostKeyCheck,
+}
+
+impl ClientHandler {
+    /// Returns a handler.
+    pub(crate) fn new(trace: Arc<Trace>, check: HostKeyCheck) -> Self {
+        Self { trace, check }
+    }
+}
+
+impl Handler for ClientHandler {
+    type Error = Ending;
+
+    async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, Ending> {
+        match self.check.check(presented).await {
+            Ok(()) => Ok(true),
+            Err(error) => Err(Ending::HostKey(error)),
+        }
+    }
+
+    async fn disconnected(&mut self, reason: DisconnectReason<Ending>) -> Result<(), Ending> {
+        match reason {
+            DisconnectReason::ReceivedDisconnect(info) => {
+                self.trace
+                    .end(Ended::Said(info.message.chars().take(300).collect()));
+                Ok(())
+            }
+            DisconnectReason::Error(ending) => {
+                let why = match &ending {
+                    Ending::Ssh(error) => broken(error),
+                    Ending::HostKey(error) => error.message.clone(),
+                };
+                self.trace.end(Ended::Broke(why));
+                Err(ending)
+            }
+        }
+    }
+}
+
+/// Says why a connection broke, for people.
+pub(crate) fn broken(error: &russh::Error) -> String {
+    match error {
+        russh::Error::Disconnect | russh::Error::HUP | russh::Error::SendError | russh::Error::RecvError => {
+            "the host closed the connection".to_owned()
+        }
+        russh::Error::KeepaliveTimeout => "the host does not answer any more".to_owned(),
+        russh::Error::IO(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            "the host closed the connection".to_owned()
+        }
+        russh::Error::IO(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+impl std::fmt::Debug for ClientHandler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientHandler")
+            .field("trace", &self.trace)
+            .finish_non_exhaustive()
+    }
+}

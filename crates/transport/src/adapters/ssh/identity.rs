@@ -1,1 +1,0 @@
-//! Private keys and certificates, loaded once.

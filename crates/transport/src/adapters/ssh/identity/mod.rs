@@ -1,0 +1,12 @@
+//! Private keys, certificates and the SSH agent: what there is to show a host. Keys are loaded once,
+//! however many hosts they are for, and never leave this module but as signatures.
+
+mod agent;
+mod key_file;
+mod offer;
+mod open;
+
+pub(crate) use offer::{Offers, SignError, Signing, collect};
+
+#[cfg(test)]
+mod tests;
