@@ -97,12 +97,11 @@ pub(crate) async fn run(mut accepting: Accepting) {
         match accepting.next(&room).await {
             Event::Over => break,
             Event::Told(Command::Stop { if_idle, stopped }) => {
-                let Accepting { listener, .. } = &accepting;
-                let busy = *accepting.connections.borrow() > 0 || listener.has_waiting();
-                if if_idle && busy {
+                if if_idle && accepting.is_busy() {
                     let _ = stopped.send(false);
                     continue;
                 }
+                accepting.take_the_rest(&room, &closing).await;
                 drop(accepting);
                 closing.cancel();
                 let _ = stopped.send(true);
@@ -141,6 +140,22 @@ impl Accepting {
             () = self.tasks.work().cancelled() => Event::Over,
             Some(command) = self.commands.recv() => Event::Told(command),
             event = accept => event,
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        *self.connections.borrow() > 0 || self.listener.has_waiting()
+    }
+
+    /// Takes those that connected before the end: closing the socket would break them off.
+    async fn take_the_rest(&self, room: &Arc<Semaphore>, closing: &CancellationToken) {
+        while self.listener.has_waiting()
+            && let Ok(permit) = Arc::clone(room).try_acquire_owned()
+        {
+            match clock::deadline(Duration::from_secs(1), self.listener.accept()).await {
+                Ok(Ok(stream)) => self.connect(stream, permit, closing),
+                _ => return,
+            }
         }
     }
 

@@ -42,7 +42,7 @@ pub(crate) async fn enter(
     let peer = request.extensions().get::<Peer>().cloned();
     let entered = guard
         .owner(peer.as_ref(), request.headers())
-        .and_then(|owner| same_protocol(request.headers()).map(|()| owner));
+        .and_then(|owner| same_protocol(request.uri().path(), request.headers()).map(|()| owner));
     let owner = match entered {
         Ok(owner) => owner,
         Err(failure) => return with_challenge(failure.into_response()),
@@ -195,7 +195,17 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|address| address.is_loopback())
 }
 
-fn same_protocol(headers: &HeaderMap) -> Result<(), Failure> {
+/// Addresses that every protocol has alike: by them a newer client tells an older server to hand over.
+const EVERY_PROTOCOL: [&str; 3] = [
+    "/api/v1/server",
+    "/api/v1/server/handover",
+    "/api/v1/server/shutdown",
+];
+
+fn same_protocol(path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+    if EVERY_PROTOCOL.contains(&path) {
+        return Ok(());
+    }
     let Some(value) = headers.get(PROTOCOL_HEADER) else {
         return Ok(());
     };

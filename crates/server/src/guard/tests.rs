@@ -28,7 +28,8 @@ fn router() -> Router {
     guarded(
         Router::new()
             .route("/whose", get(whose))
-            .route("/panics", get(panics)),
+            .route("/panics", get(panics))
+            .route("/api/v1/server/handover", get(whose)),
         Arc::new(guard),
     )
 }
@@ -167,6 +168,12 @@ async fn another_protocol_is_answered_with_426_and_what_to_do() {
             assert!(problem.hint.is_some());
         }
     }
+}
+
+#[tokio::test]
+async fn a_newer_client_can_always_ask_for_the_place() {
+    let asked = request("/api/v1/server/handover", &[(PROTOCOL_HEADER, "2")]);
+    assert_eq!(ask(user(), asked).await.0, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -165,6 +165,19 @@ async fn whoever_waits_at_the_door_is_let_in_before_it_closes() {
 }
 
 #[tokio::test]
+async fn whoever_waits_at_the_door_is_answered_when_it_closes_for_good() {
+    let (_folder, path, server) = on_a_socket();
+    let client = std::os::unix::net::UnixStream::connect(&path).expect("a server");
+    server.handle.stop_listening().await;
+    client.set_nonblocking(true).expect("a socket");
+    let mut client = UnixStream::from_std(client).expect("a socket");
+    say(&mut client, WHOSE).await;
+    let answer = hear(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(server.tasks.close(Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
 async fn an_answer_in_hand_does_not_keep_the_process() {
     let (_folder, path, server) = on_a_socket();
     let mut client = UnixStream::connect(&path).await.expect("a server");

@@ -1,0 +1,61 @@
+//! Where a server's log goes.
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use muster_model::Problem;
+use nix::fcntl::OFlag;
+use tracing_subscriber::EnvFilter;
+
+use super::paths::cannot;
+use crate::settings::Settings;
+
+/// A log of this size is put aside when the next server starts.
+const LARGE: u64 = 8 * 1024 * 1024;
+
+/// Logs to standard error. Where something logs already, that stays as it is.
+pub(super) fn to_stderr(settings: &Settings) {
+    // The settings were read: the text is one that can be.
+    let filter = EnvFilter::builder().parse_lossy(&settings.log);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    let _ = subscriber.try_init();
+}
+
+/// Opens the log file of a server without a terminal, putting a large one aside first.
+pub(super) fn file(path: &Path) -> Result<File, Problem> {
+    if std::fs::metadata(path).is_ok_and(|found| found.len() > LARGE) {
+        let aside = path.with_extension("log.1");
+        std::fs::rename(path, &aside).map_err(|error| cannot(path, "put aside", &error))?;
+    }
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(path)
+        .map_err(|error| cannot(path, "opened", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_log_is_put_aside_and_a_small_one_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("server.log");
+        let large = file(&path).expect("a log");
+        large.set_len(LARGE + 1).expect("a large log");
+        drop(file(&path).expect("a new log"));
+        assert_eq!(std::fs::metadata(&path).expect("a log").len(), 0);
+        let aside = std::fs::metadata(folder.path().join("server.log.1")).expect("the old log");
+        assert_eq!(aside.len(), LARGE + 1);
+        std::fs::write(&path, "words").expect("a log");
+        drop(file(&path).expect("the same log"));
+        assert_eq!(std::fs::read_to_string(&path).expect("a log"), "words");
+    }
+}

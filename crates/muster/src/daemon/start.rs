@@ -1,0 +1,205 @@
+//! Finding the user's server, and starting it where there is none. However many commands look for it in
+//! the same instant, one starts it and the others wait.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use muster_client::{Address, Client};
+use muster_model::problem::Code;
+use muster_model::wire::{PROTOCOL, ServerInfo};
+use muster_model::{Problem, Secret};
+use muster_runtime::clock;
+use tokio::process::Command;
+
+use super::lock::{self, Lock};
+use super::paths::{Paths, cannot, socket_of_ours};
+use super::version::is_newer;
+use super::{ready, token, version};
+use crate::settings::Settings;
+
+/// How long a server may take to say who it is.
+const ANSWER: Duration = Duration::from_secs(10);
+/// How long a server may take to start: an old database is brought up to date first.
+const READY: Duration = Duration::from_secs(10);
+/// How long to wait for another command that starts the server.
+const TURN: Duration = Duration::from_secs(20);
+/// How often to look again: a server may leave, or be replaced, between two looks.
+const LOOKS: u32 = 4;
+
+/// Returns where the server is.
+pub(super) async fn find(settings: &Settings) -> Result<Address, Problem> {
+    match &settings.server {
+        Some(address) => named(settings, address),
+        None => own(settings).await,
+    }
+}
+
+/// Returns where this user's server is, without starting one; None where there is none.
+pub(super) async fn find_running(settings: &Settings) -> Result<Option<Address>, Problem> {
+    if let Some(address) = &settings.server {
+        return named(settings, address).map(Some);
+    }
+    let paths = Paths::of(settings);
+    if super::paths::look(&paths.folder)?.is_none() {
+        return Ok(None);
+    }
+    paths.prepare()?;
+    let found = knock(&paths).await?;
+    Ok(found.map(|_| Address::Unix(paths.socket)))
+}
+
+/// Returns the server that the settings name, with the token for it.
+fn named(settings: &Settings, address: &Address) -> Result<Address, Problem> {
+    match address {
+        Address::Unix(path) => {
+            socket_of_ours(path)?;
+            Ok(address.clone())
+        }
+        Address::Tcp { .. } => Ok(address.clone().with_token(token_for(settings)?)),
+    }
+}
+
+fn token_for(settings: &Settings) -> Result<Option<Secret>, Problem> {
+    match &settings.token {
+        Some(token) => Ok(Some(token.clone())),
+        None => token::kept(&Paths::of(settings).token),
+    }
+}
+
+async fn own(settings: &Settings) -> Result<Address, Problem> {
+    let paths = Paths::of(settings);
+    paths.prepare()?;
+    for _ in 0..LOOKS {
+        match knock(&paths).await? {
+            Some(info) if is_newer(version(), &info.version) => replace(&paths, &info).await?,
+            Some(info) => return fits(&info).map(|()| Address::Unix(paths.socket)),
+            None => start(settings, &paths).await?,
+        }
+    }
+    Err(Problem::new(
+        Code::Unavailable,
+        format!("the server started {LOOKS} times and left each time"),
+    )
+    .hint(format!("its log may say why: {}", paths.log.display())))
+}
+
+/// Asks whoever listens at the socket who it is; None where nobody does.
+async fn knock(paths: &Paths) -> Result<Option<ServerInfo>, Problem> {
+    if !socket_of_ours(&paths.socket)? {
+        return Ok(None);
+    }
+    let client = Client::new(Address::Unix(paths.socket.clone()), version());
+    match clock::deadline(ANSWER, client.server()).await {
+        Ok(Ok(info)) => Ok(Some(info)),
+        // Refused: its process is gone. Broken: it is going.
+        Ok(Err(problem)) if problem.code == Code::Unavailable => Ok(None),
+        Ok(Err(problem)) => Err(problem),
+        Err(clock::Elapsed) => Err(stuck(paths)),
+    }
+}
+
+fn stuck(paths: &Paths) -> Problem {
+    let problem = Problem::new(
+        Code::Unavailable,
+        format!(
+            "the server at {} did not answer within {} s",
+            paths.socket.display(),
+            ANSWER.as_secs()
+        ),
+    );
+    match lock::holder(&paths.server_lock) {
+        Some(pid) => problem.hint(format!("see what it does, or end it: kill {pid}")),
+        None => problem,
+    }
+}
+
+fn fits(info: &ServerInfo) -> Result<(), Problem> {
+    if info.protocol == PROTOCOL {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::VersionMismatch,
+        format!(
+            "your server is of release {} (protocol {}), newer than this muster, {} (protocol {PROTOCOL})",
+            info.version,
+            info.protocol,
+            version()
+        ),
+    )
+    .hint("use the newer muster, or end the server with it: muster server stop"))
+}
+
+/// Has an older server hand over: when it answers, its place is free.
+async fn replace(paths: &Paths, info: &ServerInfo) -> Result<(), Problem> {
+    tracing::debug!(
+        old = info.version,
+        new = version(),
+        "the server is older: it hands over"
+    );
+    let client = Client::new(Address::Unix(paths.socket.clone()), version());
+    match clock::deadline(ANSWER, client.handover()).await {
+        Ok(Ok(())) => Ok(()),
+        // Another command was faster, and the old server is gone.
+        Ok(Err(problem)) if problem.code == Code::Unavailable => Ok(()),
+        Ok(Err(problem)) => Err(problem),
+        Err(clock::Elapsed) => Err(stuck(paths)),
+    }
+}
+
+/// Starts the server, unless somebody else has by the time it is our turn.
+async fn start(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
+    let _turn = Lock::take(&paths.start_lock, TURN).await?;
+    if knock(paths).await?.is_some() {
+        return Ok(());
+    }
+    match spawn(settings, paths).await {
+        // There is one that does not answer: somebody removed its socket, or stopped it.
+        Err(problem) if problem.code == Code::Conflict => {
+            let problem = Problem::new(
+                Code::Unavailable,
+                format!("{problem}, but nothing answers at {}", paths.socket.display()),
+            );
+            Err(match lock::holder(&paths.server_lock) {
+                Some(pid) => problem.hint(format!("end it: kill {pid}")),
+                None => problem,
+            })
+        }
+        outcome => outcome,
+    }
+}
+
+async fn spawn(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
+    let binary = std::env::current_exe()
+        .ok()
+        .filter(|path| path.exists())
+        // The file was replaced or removed since this process started; the process still has it.
+        .unwrap_or_else(|| Path::new("/proc/self/exe").to_owned());
+    let mut server = Command::new(&binary)
+        .arg0("muster")
+        .args(["server", "--daemon"])
+        .envs(settings.environment_of_server())
+        .env_remove("MUSTER_SERVER")
+        .env_remove("MUSTER_NO_DAEMON")
+        .env_remove("MUSTER_TOKEN")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| cannot(&binary, "started", &error))?;
+    let Some(word) = server.stdout.take() else {
+        return Err(Problem::new(
+            Code::Internal,
+            "the server was started without a pipe",
+        ));
+    };
+    match clock::deadline(READY, ready::hear(word, &paths.log)).await {
+        Ok(outcome) => outcome,
+        Err(clock::Elapsed) => Err(Problem::new(
+            Code::Unavailable,
+            format!("the server was not ready within {} s", READY.as_secs()),
+        )
+        .hint(format!("its log may say why: {}", paths.log.display()))),
+    }
+}

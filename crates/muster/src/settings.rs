@@ -1,0 +1,290 @@
+//! Settings: defaults, then the files, then the environment, then flags, the later one winning. The only
+//! reader of the environment in the whole house.
+
+mod environment;
+mod file;
+mod keys;
+mod url;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use muster_client::Address;
+use muster_model::problem::Code;
+use muster_model::{Problem, Secret, quantity};
+
+pub use environment::Environment;
+pub use url::{loopback, masked};
+
+/// What the command line's global flags say.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--server URL`.
+    pub server: Option<String>,
+    /// `--config FILE`.
+    pub config: Option<PathBuf>,
+}
+
+/// Settings of one process. Shows as [`Settings::rows`] do: without secrets.
+#[derive(Clone)]
+pub struct Settings {
+    /// The server to use; None: one of this user's own, started on demand.
+    pub server: Option<Address>,
+    /// The bearer token for a server on a loopback address (`MUSTER_TOKEN`).
+    pub token: Option<Secret>,
+    /// Keep the server inside the command's own process (`MUSTER_NO_DAEMON=1`).
+    pub no_daemon: bool,
+    /// The database's URL.
+    pub database: String,
+    /// The queue's URL.
+    pub queue: String,
+    /// The cache's URL.
+    pub cache: String,
+    /// At most so many runs at a time in one server.
+    pub slots: usize,
+    /// A server started on demand leaves after this long without work.
+    pub idle_exit: Duration,
+    /// A stopping server gives started runs this long to end.
+    pub drain: Duration,
+    /// The `ssh_config` to use instead of the user's, absolute.
+    pub ssh_config: Option<PathBuf>,
+    /// An SSH connection without a command is closed after this.
+    pub ssh_idle: Duration,
+    /// A keepalive is sent after this much silence.
+    pub ssh_keepalive: Duration,
+    /// At most so many SSH logins at a time.
+    pub ssh_logins: usize,
+    /// How long connecting and logging in may take where a task does not say.
+    pub connect_timeout: Duration,
+    /// What is logged: a level, or directives such as `muster_engine=debug`.
+    pub log: String,
+    /// Whether colours are allowed (`color` is not `never`, `NO_COLOR` unset, `TERM` not `dumb`).
+    pub colours: bool,
+    /// Whether colours are wanted even where the output is no terminal (`color` is `always`).
+    pub colours_always: bool,
+    /// The submitter's SSH agent (`SSH_AUTH_SOCK`).
+    pub agent_socket: Option<String>,
+    /// The user's home folder.
+    pub home: PathBuf,
+    /// The user's name.
+    pub user: String,
+    /// The folder for the database, history and the like; it may not exist yet.
+    pub state_dir: PathBuf,
+    /// The folder for the socket and the locks; it may not exist yet.
+    pub runtime_dir: PathBuf,
+    values: Vec<Value>,
+    config: Option<PathBuf>,
+}
+
+/// One line of `muster config`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The setting's name.
+    pub name: &'static str,
+    /// Its value, secrets left out.
+    pub value: String,
+    /// Where it comes from: `default`, a file, an environment variable, a flag.
+    pub source: String,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.rows()).finish()
+    }
+}
+
+/// A setting's text and where it came from.
+#[derive(Clone)]
+struct Value {
+    key: &'static keys::Key,
+    text: Option<String>,
+    source: String,
+}
+
+impl Settings {
+    /// Loads the settings of this process.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-config`, naming the file and the key.
+    pub fn load(overrides: Overrides) -> Result<Self, Problem> {
+        Self::from_environment(&Environment::of_this_process()?, overrides)
+    }
+
+    /// Loads the settings that a process with this environment has.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-config`, naming the file and the key.
+    pub fn from_environment(environment: &Environment, overrides: Overrides) -> Result<Self, Problem> {
+        let mut found = Found::default();
+        let system = Path::new("/etc/muster/config.toml");
+        found.file(system, file::read(system, false)?);
+        let asked_for = overrides
+            .config
+            .clone()
+            .or_else(|| environment.path("MUSTER_CONFIG"));
+        let users = asked_for
+            .clone()
+            .unwrap_or_else(|| environment.config_home().join("muster/config.toml"));
+        found.file(&users, file::read(&users, asked_for.is_some())?);
+        for key in keys::ALL {
+            if let Some(text) = environment.text(key.variable)? {
+                found.set(key, text, key.variable.to_owned());
+            }
+        }
+        if let Some(server) = overrides.server {
+            found.set(keys::find("server"), server, "--server".to_owned());
+        }
+        found.finish(environment, asked_for)
+    }
+
+    /// Returns every setting with where it comes from; secrets in URLs are masked.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |value: &Value| Row {
+            name: value.key.name,
+            value: match &value.text {
+                Some(_) if value.key.secret => "***".to_owned(),
+                Some(text) => masked(text),
+                None => value.key.unset.to_owned(),
+            },
+            source: value.source.clone(),
+        };
+        let folder = |name, path: &Path, source: &str| Row {
+            name,
+            value: path.display().to_string(),
+            source: source.to_owned(),
+        };
+        let mut rows: Vec<Row> = self.values.iter().map(row).collect();
+        rows.push(folder("state folder", &self.state_dir, "XDG_STATE_HOME"));
+        rows.push(folder("runtime folder", &self.runtime_dir, "XDG_RUNTIME_DIR"));
+        rows
+    }
+
+    /// Returns the environment that a server started by this process needs to see the same settings where
+    /// they come from flags.
+    #[must_use]
+    pub fn environment_of_server(&self) -> Vec<(&'static str, PathBuf)> {
+        self.config
+            .iter()
+            .map(|path| ("MUSTER_CONFIG", path.clone()))
+            .collect()
+    }
+}
+
+/// Settings while they are gathered.
+#[derive(Default)]
+struct Found(BTreeMap<&'static str, (String, String)>);
+
+impl Found {
+    fn set(&mut self, key: &'static keys::Key, text: String, source: String) {
+        self.0.insert(key.name, (text, source));
+    }
+
+    fn file(&mut self, path: &Path, entries: Vec<file::Entry>) {
+        for entry in entries {
+            let source = format!("{}:{}", path.display(), entry.line);
+            self.set(entry.key, entry.text, source);
+        }
+    }
+
+    /// Returns a setting's text, or its default.
+    fn text(&self, name: &str) -> Option<&str> {
+        match self.0.get(name) {
+            Some((text, _)) => Some(text),
+            None => keys::find(name).default,
+        }
+    }
+
+    fn read<T>(&self, name: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Result<T, Problem> {
+        match self.read_optional(name, read)? {
+            Some(value) => Ok(value),
+            None => Err(Problem::new(
+                Code::Internal,
+                format!("the setting '{name}' has no default"),
+            )),
+        }
+    }
+
+    fn read_optional<T>(
+        &self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        read(text).map(Some).map_err(|why| {
+            let source = self.0.get(name).map_or("default", |(_, source)| source.as_str());
+            Problem::new(Code::InvalidConfig, format!("{source}: {name}: {why}"))
+        })
+    }
+
+    fn values(&self) -> Vec<Value> {
+        let value = |key: &'static keys::Key| match self.0.get(key.name) {
+            Some((text, source)) => Value {
+                key,
+                text: Some(text.clone()),
+                source: source.clone(),
+            },
+            None => Value {
+                key,
+                text: key.default.map(str::to_owned),
+                source: "default".to_owned(),
+            },
+        };
+        keys::ALL.iter().map(value).collect()
+    }
+
+    fn finish(self, environment: &Environment, config: Option<PathBuf>) -> Result<Settings, Problem> {
+        let state_dir = environment.state_home().join("muster");
+        let mut values = self.values();
+        let database = match self.text("database") {
+            Some(url) => url.to_owned(),
+            None => format!("sqlite://{}", state_dir.join("muster.db").display()),
+        };
+        for value in &mut values {
+            if value.key.name == "database" {
+                value.text = Some(database.clone());
+            }
+        }
+        let absolute = |text: &str| Ok(environment.absolute(text));
+        let duration = |text: &str| quantity::duration(text).map_err(|why| why.to_string());
+        let color = self.read("color", keys::color)?;
+        Ok(Settings {
+            server: self.read_optional("server", |text| {
+                text.parse()
+                    .map_err(|why: muster_client::address::Invalid| why.to_string())
+            })?,
+            token: self.read_optional("token", |text| Ok(Secret::new(text.to_owned())))?,
+            no_daemon: self.read("no_daemon", keys::flag)?,
+            database,
+            queue: self.read("queue", |text| Ok(text.to_owned()))?,
+            cache: self.read("cache", |text| Ok(text.to_owned()))?,
+            slots: self.read("slots", |text| keys::number(text, 1, 100_000))?,
+            idle_exit: self.read("idle_exit", duration)?,
+            drain: self.read("drain", duration)?,
+            ssh_config: self.read_optional("ssh_config", absolute)?,
+            ssh_idle: self.read("ssh_idle", duration)?,
+            ssh_keepalive: self.read("ssh_keepalive", duration)?,
+            ssh_logins: self.read("ssh_logins", |text| keys::number(text, 1, 10_000))?,
+            connect_timeout: self.read("connect_timeout", duration)?,
+            log: self.read("log", keys::log)?,
+            colours: color != keys::Color::Never && (color == keys::Color::Always || !environment.is_plain()),
+            colours_always: color == keys::Color::Always,
+            agent_socket: environment.text("SSH_AUTH_SOCK")?,
+            home: environment.home().to_owned(),
+            user: environment.user().to_owned(),
+            state_dir,
+            runtime_dir: environment.runtime_dir(),
+            values,
+            config: config.map(|path| environment.absolute(path)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The settings that there are: one table, from which the file's reader, the environment's reader and
+//! `muster config` all work.
+
+/// A setting.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// Its name in the file.
+    pub(super) name: &'static str,
+    /// Its environment variable.
+    pub(super) variable: &'static str,
+    /// Its default; None: unset.
+    pub(super) default: Option<&'static str>,
+    /// What `muster config` shows while it is unset.
+    pub(super) unset: &'static str,
+    /// Whether its value must never be shown.
+    pub(super) secret: bool,
+    /// Whether it may stand in a file.
+    pub(super) in_file: bool,
+}
+
+const fn key(name: &'static str, variable: &'static str, default: Option<&'static str>) -> Key {
+    Key {
+        name,
+        variable,
+        default,
+        unset: "",
+        secret: false,
+        in_file: true,
+    }
+}
+
+/// Every setting.
+pub(super) static ALL: &[Key] = &[
+    Key {
+        unset: "one of your own, started on demand",
+        ..key("server", "MUSTER_SERVER", None)
+    },
+    Key {
+        secret: true,
+        in_file: false,
+        unset: "the file 'token' in the runtime folder",
+        ..key("token", "MUSTER_TOKEN", None)
+    },
+    Key {
+        in_file: false,
+        ..key("no_daemon", "MUSTER_NO_DAEMON", Some("false"))
+    },
+    key("database", "MUSTER_DATABASE", None),
+    key("queue", "MUSTER_QUEUE", Some("memory:")),
+    key("cache", "MUSTER_CACHE", Some("memory:")),
+    key("slots", "MUSTER_SLOTS", Some("1000")),
+    key("idle_exit", "MUSTER_IDLE_EXIT", Some("15m")),
+    key("drain", "MUSTER_DRAIN", Some("30s")),
+    Key {
+        unset: "~/.ssh/config",
+        ..key("ssh_config", "MUSTER_SSH_CONFIG", None)
+    },
+    key("ssh_idle", "MUSTER_SSH_IDLE", Some("5m")),
+    key("ssh_keepalive", "MUSTER_SSH_KEEPALIVE", Some("30s")),
+    key("ssh_logins", "MUSTER_SSH_LOGINS", Some("64")),
+    key("connect_timeout", "MUSTER_CONNECT_TIMEOUT", Some("10s")),
+    key("log", "MUSTER_LOG", Some("info")),
+    key("color", "MUSTER_COLOR", Some("auto")),
+];
+
+/// Returns the setting of this name; one that exists, since names are written in this module's parent alone.
+pub(super) fn find(name: &str) -> &'static Key {
+    by_name(name).unwrap_or(&ALL[0])
+}
+
+/// Returns the setting of this name.
+pub(super) fn by_name(name: &str) -> Option<&'static Key> {
+    ALL.iter().find(|key| key.name == name)
+}
+
+/// Returns the names of a file's settings.
+pub(super) fn names_in_file() -> impl Iterator<Item = &'static str> {
+    ALL.iter().filter(|key| key.in_file).map(|key| key.name)
+}
+
+/// Whether colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Reads `auto`, `always` or `never`.
+pub(super) fn color(text: &str) -> Result<Color, String> {
+    match text {
+        "auto" => Ok(Color::Auto),
+        "always" => Ok(Color::Always),
+        "never" => Ok(Color::Never),
+        _ => Err(format!("'{text}' is none of auto, always, never")),
+    }
+}
+
+/// Reads a switch.
+pub(super) fn flag(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err(format!("'{text}' is neither 1 (on) nor 0 (off)")),
+    }
+}
+
+/// Reads a whole number between two others.
+pub(super) fn number(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(number),
+        _ => Err(format!("'{text}' is not a whole number from {least} to {most}")),
+    }
+}
+
+/// Reads what is logged.
+pub(super) fn log(text: &str) -> Result<String, String> {
+    match tracing_subscriber::EnvFilter::builder().parse(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => Err(format!(
+            "'{text}' is not a level (error, warn, info, debug, trace) or a list such as muster_engine=debug"
+        )),
+    }
+}

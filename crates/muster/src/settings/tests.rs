@@ -1,0 +1,185 @@
+//! Settings: which one wins, and what is said about those that are wrong.
+
+use std::ffi::OsString;
+
+use super::*;
+
+struct Machine {
+    folder: tempfile::TempDir,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = folder.path().display().to_string();
+        Self {
+            folder,
+            variables: vec![("HOME", home)],
+        }
+    }
+
+    fn file(self, text: &str) -> Self {
+        let config = self.folder.path().join(".config/muster");
+        std::fs::create_dir_all(&config).expect("a folder");
+        std::fs::write(config.join("config.toml"), text).expect("a file");
+        self
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
+    }
+
+    fn load(&self, overrides: Overrides) -> Result<Settings, Problem> {
+        let variables = self
+            .variables
+            .iter()
+            .map(|(name, value)| (OsString::from(name), OsString::from(value)))
+            .collect();
+        let environment = Environment::new(variables, self.folder.path().to_owned()).expect("a home");
+        Settings::from_environment(&environment, overrides)
+    }
+
+    fn settings(&self) -> Settings {
+        self.load(Overrides::default()).expect("settings")
+    }
+
+    fn refused(&self) -> Problem {
+        let problem = self.load(Overrides::default()).expect_err("no settings");
+        assert_eq!(problem.code, Code::InvalidConfig, "{problem}");
+        problem
+    }
+}
+
+fn source_of(settings: &Settings, name: &str) -> String {
+    let rows = settings.rows();
+    rows.into_iter()
+        .find(|row| row.name == name)
+        .map(|row| row.source)
+        .expect("a row")
+}
+
+#[test]
+fn without_anything_the_defaults_hold() {
+    let machine = Machine::new();
+    let settings = machine.settings();
+    assert_eq!(settings.server, None);
+    assert_eq!(settings.slots, 1000);
+    assert_eq!(settings.idle_exit, Duration::from_secs(900));
+    let database = format!(
+        "sqlite://{}/.local/state/muster/muster.db",
+        machine.folder.path().display()
+    );
+    assert_eq!(settings.database, database);
+    assert_eq!(source_of(&settings, "slots"), "default");
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_flag_over_both() {
+    let machine = Machine::new()
+        .file("slots = 7\nidle_exit = \"2m\"\nserver = \"unix:///file\"\n")
+        .with("MUSTER_SLOTS", "9")
+        .with("MUSTER_SERVER", "unix:///variable");
+    let overrides = Overrides {
+        server: Some("http://localhost:4000".to_owned()),
+        config: None,
+    };
+    let settings = machine.load(overrides).expect("settings");
+    assert_eq!(settings.slots, 9);
+    assert_eq!(settings.idle_exit, Duration::from_secs(120));
+    assert_eq!(settings.server, "http://127.0.0.1:4000".parse().ok());
+    assert_eq!(source_of(&settings, "slots"), "MUSTER_SLOTS");
+    assert_eq!(source_of(&settings, "server"), "--server");
+    assert!(source_of(&settings, "idle_exit").ends_with("config.toml:2"));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_its_nearest_neighbour() {
+    let problem = Machine::new().file("slots = 3\n\nidle_exti = \"5m\"\n").refused();
+    assert!(
+        problem
+            .detail
+            .ends_with("config.toml:3: there is no setting 'idle_exti'"),
+        "{problem}"
+    );
+    assert_eq!(problem.hint.as_deref(), Some("did you mean 'idle_exit'?"));
+    let problem = Machine::new().file("colour_of_the_sky = 1\n").refused();
+    assert!(problem.hint.is_some_and(|hint| hint.contains("ssh_keepalive")));
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_named_with_its_line() {
+    for (text, expected) in [
+        ("slots = \n", "config.toml:1: "),
+        (
+            "\nslots = \"many\"\n",
+            "config.toml:2: slots: 'many' is not a whole number",
+        ),
+        ("slots = 0\n", "slots: '0' is not a whole number from 1"),
+        ("[slots]\n", "config.toml:1: slots is a table"),
+        ("idle_exit = \"-5s\"\n", "idle_exit: '-5s' is negative"),
+        ("token = \"x\"\n", "'token' cannot stand in a file"),
+        ("color = \"blue\"\n", "'blue' is none of auto, always, never"),
+    ] {
+        let problem = Machine::new().file(text).refused();
+        assert!(problem.detail.contains(expected), "{text}: {problem}");
+    }
+}
+
+#[test]
+fn a_configuration_that_was_asked_for_must_exist() {
+    let problem = Machine::new().with("MUSTER_CONFIG", "gone.toml").refused();
+    assert!(problem.detail.contains("gone.toml cannot be read"), "{problem}");
+}
+
+#[test]
+fn servers_elsewhere_are_refused_and_what_would_do_is_said() {
+    let problem = Machine::new()
+        .with("MUSTER_SERVER", "http://10.0.0.1:80")
+        .refused();
+    assert!(problem.detail.starts_with("MUSTER_SERVER: server: "), "{problem}");
+    assert!(problem.detail.contains("not on this machine"), "{problem}");
+}
+
+#[test]
+fn only_loopback_addresses_are_listened_on() {
+    assert_eq!(loopback("localhost:80"), Ok(([127, 0, 0, 1], 80).into()));
+    assert!(loopback("[::1]:0").is_ok());
+    let why = loopback("0.0.0.0:80").expect_err("every address");
+    assert!(why.contains("network addresses come with accounts"), "{why}");
+    let why = loopback("8080").expect_err("a port alone");
+    assert!(why.contains("write 127.0.0.1:8080"), "{why}");
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let settings = Machine::new()
+        .with(
+            "MUSTER_DATABASE",
+            "postgres://me:hunter2@db:5432/muster?password=hunter2&x=1",
+        )
+        .with("MUSTER_TOKEN", "hunter2")
+        .settings();
+    let shown = format!("{:?} {settings:?}", settings.rows());
+    let rows = format!("{:?}", settings.rows());
+    assert!(!rows.contains("hunter2"), "{rows}");
+    assert!(
+        rows.contains("postgres://me:***@db:5432/muster?password=***&x=1"),
+        "{rows}"
+    );
+    assert!(!shown.contains("\"hunter2\""), "{shown}");
+}
+
+#[test]
+fn every_setting_has_a_row_and_a_default_that_can_be_read() {
+    let settings = Machine::new().settings();
+    for key in keys::ALL {
+        assert!(
+            settings.rows().iter().any(|row| row.name == key.name),
+            "{}",
+            key.name
+        );
+        assert_eq!(keys::find(key.name).name, key.name);
+    }
+}

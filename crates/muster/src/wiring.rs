@@ -1,0 +1,99 @@
+//! Wiring: the one place that opens the rooms and puts the house together.
+
+use std::path::Path;
+
+use muster_engine::{Engine, Rooms};
+use muster_model::problem::Code;
+use muster_model::{ErrorKind, Problem};
+use muster_runtime::Tasks;
+
+use crate::settings::{Settings, masked};
+
+/// Opens the rooms that the settings name and starts the engine in them.
+///
+/// # Errors
+///
+/// `invalid-database`, `invalid-config` or `unavailable`, naming what cannot be used.
+pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem> {
+    let database = muster_store::open(&settings.database, tasks)
+        .await
+        .map_err(|error| unusable("database", &settings.database, error.kind, &error))?;
+    let queue = muster_queue::open(&settings.queue, tasks)
+        .await
+        .map_err(|error| unusable("queue", &settings.queue, error.kind, &error))?;
+    let cache = muster_cache::open(&settings.cache)
+        .await
+        .map_err(|error| unusable("cache", &settings.cache, error.kind, &error))?;
+    let transport = muster_transport::open(
+        muster_transport::Settings {
+            home: settings.home.clone(),
+            user: settings.user.clone(),
+            idle: settings.ssh_idle,
+            keepalive: settings.ssh_keepalive,
+            logins: settings.ssh_logins,
+        },
+        tasks.clone(),
+    );
+    let rooms = Rooms {
+        transport,
+        database,
+        queue,
+        cache,
+    };
+    let engine = muster_engine::Settings {
+        slots: settings.slots,
+        home: this_machine(),
+        executors: settings.state_dir.join("executors"),
+    };
+    Engine::start(rooms, engine, tasks.clone()).await
+}
+
+/// Returns a name for this machine that others which share the database do not have.
+fn this_machine() -> String {
+    let name = hostname::get().map_or_else(
+        |_| "localhost".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
+    let id = std::fs::read_to_string(Path::new("/etc/machine-id")).unwrap_or_default();
+    match id.trim().get(..12) {
+        Some(id) => format!("{name}-{id}"),
+        None => name,
+    }
+}
+
+/// Says what is wrong with a back end.
+fn unusable(room: &str, url: &str, kind: ErrorKind, error: &dyn std::error::Error) -> Problem {
+    let code = match kind {
+        ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Cancelled => Code::Unavailable,
+        ErrorKind::Internal => Code::Internal,
+        _ if room == "database" => Code::InvalidDatabase,
+        _ => Code::InvalidConfig,
+    };
+    let mut why = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        why = format!("{why}: {inner}");
+        source = inner.source();
+    }
+    let problem = Problem::new(code, format!("the {room} {} cannot be used: {why}", masked(url)));
+    problem.hint(format!(
+        "`muster config` shows where the setting '{room}' comes from"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_back_end_decides_the_code_and_secrets_stay_hidden() {
+        let error = std::io::Error::other("no such host");
+        let say = |room, kind| unusable(room, "postgres://me:hunter2@db/x", kind, &error);
+        assert_eq!(say("database", ErrorKind::Corrupt).code, Code::InvalidDatabase);
+        assert_eq!(say("queue", ErrorKind::Unsupported).code, Code::InvalidConfig);
+        assert_eq!(say("cache", ErrorKind::Unavailable).code, Code::Unavailable);
+        let problem = say("database", ErrorKind::Denied);
+        assert!(!problem.detail.contains("hunter2"), "{problem}");
+        assert!(problem.detail.contains("no such host"), "{problem}");
+    }
+}
