@@ -1,6 +1,8 @@
 //! The built binary against real sshd servers, each test in a home of its own: what a person would type,
 //! and what they would see.
 
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
 mod support;
 
 mod cancel;

@@ -20,6 +20,9 @@ use crate::fault;
 use crate::follow::{OutputReader, Watcher};
 use crate::sweep::Lease;
 
+/// How long killing and settling what still runs may take at the end.
+const CLOSE: Duration = Duration::from_secs(30);
+
 /// The four rooms, opened.
 #[derive(Clone)]
 pub struct Rooms {
@@ -289,8 +292,17 @@ impl Engine {
         }
     }
 
-    /// Ends what this engine is to others: call it when nothing runs any more, before the rooms close.
+    /// Ends everything: what still runs is killed and settled, then the rooms close, the database last.
+    /// Join the process's tasks after it.
     pub async fn close(&self) {
+        self.core.tasks.intake().cancel();
+        self.core.tasks.work().cancel();
+        if clock::deadline(CLOSE, self.core.active.none()).await.is_err() {
+            tracing::error!(
+                runs = self.core.active.count(),
+                "commands could not be ended in time"
+            );
+        }
         if let Err(error) = self
             .core
             .rooms

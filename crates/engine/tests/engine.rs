@@ -1,6 +1,8 @@
 //! The life of a task on the embedded rooms: SQLite, the queue and the cache in this process, and this
 //! machine as every host (`local://NAME`).
 
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
 mod support;
 
 #[path = "cases/follow.rs"]

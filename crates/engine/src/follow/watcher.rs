@@ -606,7 +606,7 @@ mod tests {
         );
         assert_eq!(parse_place("abc-walk"), Ok(Place::Walk));
         assert_eq!(parse_place("end"), Ok(Place::End));
-        for text in ["", "x", "a-b-c", "d-1-2", "a-1", "1-2-3-4-5"] {
+        for text in ["", "x", "a-b-c", "d-1-x-2", "a-1", "1-2-3-4-5"] {
             assert!(parse_place(text).is_err(), "{text}");
         }
     }

@@ -33,7 +33,7 @@ impl Bench {
             transport: muster_transport::open(transport_settings(folder.path()), tasks.clone()),
             database: muster_store::open(&database, &tasks).await.expect("a database"),
             queue: muster_queue::open("memory:", &tasks).await.expect("a queue"),
-            cache: muster_cache::open("memory:", &tasks).await.expect("a cache"),
+            cache: muster_cache::open("memory:").await.expect("a cache"),
         };
         let settings = Settings {
             slots: 200,
@@ -132,9 +132,9 @@ impl Bench {
     /// Ends it in good order, and sees that no task was left behind or has panicked.
     pub async fn close(self) {
         self.engine.drain(PATIENCE).await;
+        self.engine.close().await;
         let left = self.tasks.close(PATIENCE).await;
         assert_eq!((left, self.tasks.panics()), (0, 0), "tasks left, tasks panicked");
-        self.engine.close().await;
     }
 }
 
