@@ -115,12 +115,6 @@ const LAYERS: &[Layer] = &[
         normal: &[],
         tests: &[],
     },
-    // The tests of the built binary see it as a person does.
-    Layer {
-        name: "muster-e2e",
-        normal: &[],
-        tests: TESTKIT,
-    },
     Layer {
         name: "xtask",
         normal: &[],
