@@ -68,6 +68,23 @@ impl Tasks {
         });
     }
 
+    /// Runs `work`, which takes its time without awaiting anything, on a thread kept for that; returns None
+    /// where it panicked, which is logged with its name.
+    ///
+    /// Dropping the future does not end the work, only the waiting for it.
+    pub async fn blocking<T, F>(&self, name: &'static str, work: F) -> Option<T>
+    where
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let done = self.tracker.spawn_blocking(work).await;
+        if let Err(error) = &done {
+            self.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(task = name, %error, "blocking work panicked");
+        }
+        done.ok()
+    }
+
     /// Returns how many tasks have panicked.
     #[must_use]
     pub fn panics(&self) -> u64 {

@@ -34,7 +34,12 @@ impl Core {
         let inventory = self
             .inventory_for(targets.hosts.iter().chain(&targets.exclude))
             .await?;
-        pattern::expand_all(&targets.hosts, &targets.exclude, &inventory)
+        // A million hosts take half a second: not on a thread that others wait for.
+        let Targets { hosts, exclude } = targets.clone();
+        let expand = move || pattern::expand_all(&hosts, &exclude, &inventory);
+        let expanded = self.tasks.blocking("expand a pattern", expand).await;
+        expanded
+            .ok_or_else(|| Problem::new(Code::Internal, "the pattern could not be expanded: see the log"))?
             .map_err(|error| Problem::new(error.code(), error.to_string()).hint(hint_for(error.code())))
     }
 
