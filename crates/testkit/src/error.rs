@@ -1,5 +1,5 @@
-//! What can go wrong while preparing a test. `Missing` is apart from the rest: it excuses a test, the
-//! others never do.
+//! What can go wrong while preparing a test. `Missing` and `NotAllowed` are apart from the rest: they can
+//! excuse a test, the others never do.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +22,9 @@ pub enum Error {
     /// Not on this machine.
     #[error("{} is missing: {}", .0.what, .0.install)]
     Missing(Missing),
+    /// The test may not do what it needs, as the user who runs it.
+    #[error("{} is missing: {}", .0.what, .0.install)]
+    NotAllowed(Missing),
     /// A program ended with an error.
     #[error("{what} failed: {output}")]
     Failed {
@@ -53,6 +56,13 @@ impl Error {
         Self::Missing(Missing {
             what: what.into(),
             install: install.into(),
+        })
+    }
+
+    pub(crate) fn not_allowed(what: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self::NotAllowed(Missing {
+            what: what.into(),
+            install: instead.into(),
         })
     }
 

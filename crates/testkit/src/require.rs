@@ -5,18 +5,27 @@ use crate::error::{Error, Result};
 
 /// Returns the value, or None after saying on standard error that the test is ignored and why.
 ///
-/// With `MUSTER_TEST_REQUIRE=all` in the environment, and for errors that are not [`Error::Missing`], the test
-/// fails here.
+/// With `MUSTER_TEST_REQUIRE=all` in the environment what is missing fails the test here. What the user who runs
+/// the tests may not do ([`Error::NotAllowed`]) excuses it still: nobody has to be root to pass the tests. Every
+/// other error fails it always.
 #[track_caller]
 #[expect(clippy::panic, reason = "this is how a test fails")]
 pub fn or_ignored<T>(result: Result<T>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
-        Err(Error::Missing(missing)) if !everything_is_required() => {
-            eprintln!("ignored: {} is missing: {}", missing.what, missing.install);
+        Err(error) if is_excused(&error, everything_is_required()) => {
+            eprintln!("ignored: {error}");
             None
         }
         Err(error) => panic!("{error}"),
+    }
+}
+
+fn is_excused(error: &Error, everything_is_required: bool) -> bool {
+    match error {
+        Error::Missing(_) => !everything_is_required,
+        Error::NotAllowed(_) => true,
+        _ => false,
     }
 }
 
@@ -45,4 +54,19 @@ macro_rules! require {
             None => return $otherwise,
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_excuses_unless_everything_is_required_and_failures_never_do() {
+        let missing = Error::missing("sshd", "install it");
+        assert!(is_excused(&missing, false) && !is_excused(&missing, true));
+        let not_allowed = Error::not_allowed("root", "be root");
+        assert!(is_excused(&not_allowed, false) && is_excused(&not_allowed, true));
+        let failed = Error::failed("sshd", "crashed");
+        assert!(!is_excused(&failed, false) && !is_excused(&failed, true));
+    }
 }

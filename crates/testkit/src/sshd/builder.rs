@@ -121,7 +121,7 @@ impl Builder {
 
     /// Adds a user who exists only for this server, with a password and a home of its own (`dir/home/NAME`).
     /// Password logins are let in. Needs root and a private mount namespace; else the start is
-    /// [`crate::Error::Missing`].
+    /// [`crate::Error::NotAllowed`].
     #[must_use]
     pub fn password_user(mut self, name: &str, password: &str) -> Self {
         self.users.push((name.to_owned(), password.to_owned()));

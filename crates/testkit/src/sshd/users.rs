@@ -17,7 +17,13 @@ pub(super) fn check_machine(builder: &Builder) -> Result<()> {
         return Ok(());
     }
     if !nix::unistd::geteuid().is_root() {
-        return Err(Error::missing("the right to add users", "run the tests as root"));
+        return Err(Error::not_allowed(
+            "the right to add users",
+            "run the tests as root",
+        ));
+    }
+    if !Path::new("/usr/bin/unshare").exists() {
+        return Err(Error::missing("unshare", "install the package util-linux"));
     }
     let unshared = Command::new("unshare")
         .args(["-m", "true"])
@@ -25,9 +31,9 @@ pub(super) fn check_machine(builder: &Builder) -> Result<()> {
         .stderr(Stdio::null())
         .status();
     if !unshared.is_ok_and(|status| status.success()) {
-        return Err(Error::missing(
+        return Err(Error::not_allowed(
             "a private mount namespace (unshare -m)",
-            "install util-linux, and give the container CAP_SYS_ADMIN",
+            "give the container CAP_SYS_ADMIN",
         ));
     }
     if !builder.sudoers.is_empty() && !Path::new("/usr/bin/sudo").exists() {
