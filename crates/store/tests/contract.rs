@@ -1,1 +1,133 @@
-fn main() {}
+//! Every case of the contract on every adapter, and what is SQLite's alone: whose file it is, and what is
+//! left when the process is killed.
+
+#[path = "sqlite/files.rs"]
+mod files;
+#[path = "sqlite/killed.rs"]
+mod killed;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use muster_runtime::{Tasks, clock};
+use muster_store::Capabilities;
+use muster_store::contract::world::PATIENCE;
+use muster_store::contract::{Case, World, cases};
+use tempfile::TempDir;
+
+/// An adapter, and how a case gets a database of its own.
+struct Adapter {
+    name: &'static str,
+    url: fn(&TempDir) -> String,
+    capabilities: Capabilities,
+}
+
+const ADAPTERS: [Adapter; 2] = [
+    Adapter {
+        name: "sqlite",
+        url: |folder| format!("sqlite://{}", folder.path().join("muster.db").display()),
+        capabilities: Capabilities {
+            keeps: true,
+            shared: true,
+            reads_beside_writes: true,
+        },
+    },
+    Adapter {
+        name: "sqlite-memory",
+        url: |_| "sqlite::memory:".to_owned(),
+        capabilities: Capabilities {
+            keeps: false,
+            shared: false,
+            reads_beside_writes: false,
+        },
+    },
+];
+
+/// Every pair of adapter and case that does not run, because the adapter does not promise it. Nothing else
+/// is left out.
+const UNSUPPORTED: [(&str, &str); 7] = [
+    ("sqlite-memory", "everything_is_there_when_it_is_opened_again"),
+    (
+        "sqlite-memory",
+        "it_may_be_opened_again_without_having_been_closed",
+    ),
+    ("sqlite-memory", "numbers_go_on_after_it_is_opened_again"),
+    ("sqlite-memory", "two_handles_work_side_by_side"),
+    ("sqlite-memory", "of_two_handles_that_start_a_run_one_wins"),
+    ("sqlite-memory", "many_may_open_a_new_database_at_once"),
+    ("sqlite-memory", "a_large_write_does_not_hold_up_reads"),
+];
+
+fn main() -> ExitCode {
+    // The test of killed processes starts this program again as the process to be killed.
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, url] = arguments.as_slice()
+        && mode == killed::CHILD
+    {
+        return killed::child(url);
+    }
+    let mut trials = vec![Trial::test("the_table_of_unsupported_pairs_is_right", || {
+        unsupported_pairs_are_listed();
+        Ok(())
+    })];
+    for adapter in &ADAPTERS {
+        let name = format!("{}::declares_its_capabilities", adapter.name);
+        trials.push(Trial::test(name, || declares_its_capabilities(adapter)));
+        for case in cases() {
+            if case.needs.is_met_by(adapter.capabilities) {
+                let name = format!("{}::{}", adapter.name, case.name);
+                trials.push(Trial::test(name, move || try_case(adapter, case)));
+            }
+        }
+    }
+    trials.extend(files::trials());
+    trials.extend(killed::trials());
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+fn unsupported_pairs_are_listed() {
+    let mut left_out = BTreeSet::new();
+    for adapter in &ADAPTERS {
+        for case in cases() {
+            if !case.needs.is_met_by(adapter.capabilities) {
+                left_out.insert((adapter.name, case.name));
+            }
+        }
+    }
+    assert_eq!(left_out, BTreeSet::from(UNSUPPORTED));
+}
+
+fn declares_its_capabilities(adapter: &'static Adapter) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let world = World::new((adapter.url)(&folder));
+    within_patience(world.tasks.clone(), async move {
+        assert_eq!(world.open().await.capabilities, adapter.capabilities);
+    })
+}
+
+fn try_case(adapter: &'static Adapter, case: Case) -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let world = World::new((adapter.url)(&folder));
+    within_patience(world.tasks.clone(), (case.run)(world))
+}
+
+/// Runs a case to its end, and checks that it leaves nothing running.
+fn within_patience(tasks: Tasks, case: impl Future<Output = ()>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        clock::deadline(PATIENCE, case)
+            .await
+            .map_err(|_| Failed::from(format!("not done after {PATIENCE:?}")))?;
+        let left = tasks.close(Duration::from_secs(20)).await;
+        match (left, tasks.panics()) {
+            (0, 0) => Ok(()),
+            (left, panics) => Err(format!("{left} tasks are left running, {panics} panicked").into()),
+        }
+    })
+}

@@ -1,1 +1,154 @@
-//! The contract: what every adapter promises.
+//! The contract: what every adapter promises, as cases that run on each of them against the real engine.
+//!
+//! A case is data: its name says the promise, `needs` which capability it is about, and `run` tries it on a
+//! database of its own. A new case needs a line in [`cases`] and meets every adapter.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "cases are tests: what is not as promised ends them"
+)]
+
+mod executors;
+mod inventory;
+mod keeping;
+mod outputs;
+mod random;
+mod reading;
+mod submit;
+mod transitions;
+pub mod world;
+
+use futures_util::future::BoxFuture;
+
+use crate::capabilities::Capabilities;
+pub use world::World;
+
+/// What a case needs of an adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing that any adapter lacks.
+    Nothing,
+    /// [`Capabilities::keeps`].
+    Keeps,
+    /// [`Capabilities::shared`].
+    Shared,
+    /// [`Capabilities::reads_beside_writes`].
+    ReadsBesideWrites,
+}
+
+impl Need {
+    /// Tells whether an adapter has it.
+    #[must_use]
+    pub fn is_met_by(self, capabilities: Capabilities) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Keeps => capabilities.keeps,
+            Self::Shared => capabilities.shared,
+            Self::ReadsBesideWrites => capabilities.reads_beside_writes,
+        }
+    }
+}
+
+/// One promise.
+#[derive(Clone, Copy)]
+pub struct Case {
+    /// The promise, as a sentence.
+    pub name: &'static str,
+    /// The capability that it is about.
+    pub needs: Need,
+    /// Tries it; panics where it is broken.
+    pub run: fn(World) -> BoxFuture<'static, ()>,
+}
+
+macro_rules! cases {
+    ($($need:ident: $($module:ident::$name:ident)*;)*) => {
+        vec![$($(Case {
+            name: stringify!($name),
+            needs: Need::$need,
+            run: |world| Box::pin($module::$name(world)),
+        },)*)*]
+    };
+}
+
+/// Returns every case.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    cases![
+        Nothing:
+            submit::a_task_is_read_back_as_it_was_written
+            submit::numbers_begin_at_one_and_grow
+            submit::the_same_request_makes_one_task
+            submit::many_submits_at_once_get_numbers_of_their_own
+            submit::the_same_request_many_times_at_once_makes_one_task
+            submit::a_wrong_task_is_refused_and_uses_no_number
+            submit::texts_are_data_and_never_statements
+            submit::a_hundred_thousand_runs_are_written_and_paged
+            submit::the_input_of_a_task_that_is_not_there_is_not_found;
+        Nothing:
+            transitions::everything_about_an_end_is_kept
+            transitions::of_many_that_start_a_run_one_wins
+            transitions::a_terminal_run_never_changes
+            transitions::a_change_for_another_attempt_is_refused
+            transitions::another_attempt_keeps_the_history_and_begins_anew
+            transitions::changes_of_one_call_are_applied_in_their_order
+            transitions::answers_stand_in_the_order_of_the_changes
+            transitions::exactly_one_change_ends_the_task
+            transitions::a_change_of_a_run_that_is_not_there_says_so
+            transitions::output_that_is_too_large_is_refused_and_changes_nothing
+            transitions::numbers_at_their_edges_survive
+            transitions::a_call_that_is_dropped_is_done_as_a_whole_or_not_at_all
+            random::any_changes_in_any_order_end_as_the_rule_says
+            random::counts_are_right_whoever_changes_what_at_once;
+        Nothing:
+            reading::tasks_are_found_by_state_and_by_the_states_of_their_runs
+            reading::tasks_are_found_by_owner_time_and_number
+            reading::the_text_filter_is_literal_and_knows_no_case
+            reading::runs_are_found_by_index_and_state
+            reading::open_runs_are_those_that_are_not_terminal
+            reading::what_is_not_there_is_none;
+        Nothing:
+            executors::an_executor_is_known_until_it_is_forgotten
+            executors::an_owner_of_started_runs_is_known_without_a_sign_of_life
+            executors::of_many_that_adopt_a_task_one_gets_it
+            executors::a_task_that_is_done_is_not_adopted
+            executors::a_task_is_cancelled_once;
+        Nothing:
+            outputs::what_is_appended_is_read_in_whole_frames
+            outputs::an_append_that_is_not_at_the_end_is_a_conflict
+            outputs::what_is_not_made_of_frames_is_refused
+            outputs::a_long_frame_is_read_whole_however_little_was_asked_for
+            outputs::output_that_came_with_the_end_is_read_from_the_same_port
+            outputs::output_of_many_runs_comes_at_once_and_of_last_attempts_alone
+            outputs::discarded_output_is_gone_and_may_be_discarded_again
+            outputs::attempts_have_logs_of_their_own
+            outputs::five_hundred_runs_stream_at_once
+            outputs::of_two_that_append_at_the_same_place_one_wins;
+        Nothing:
+            inventory::a_host_is_read_back_as_it_was_added
+            inventory::a_name_is_taken_once
+            inventory::hosts_are_added_or_replaced_together
+            inventory::hosts_are_found_by_many_names
+            inventory::hosts_and_groups_are_many_to_many
+            inventory::groups_are_counted_empty_ones_too
+            inventory::a_removed_host_is_in_no_group
+            inventory::a_group_may_name_hosts_that_are_not_in_the_inventory
+            inventory::names_are_data_and_never_statements
+            inventory::a_wrong_name_is_refused;
+        Nothing:
+            keeping::a_closed_store_says_that_it_is_closed
+            keeping::what_is_settled_during_a_shutdown_is_written
+            keeping::a_ping_names_the_engine_and_the_schema;
+        Keeps:
+            keeping::everything_is_there_when_it_is_opened_again
+            keeping::it_may_be_opened_again_without_having_been_closed
+            keeping::numbers_go_on_after_it_is_opened_again;
+        Shared:
+            keeping::two_handles_work_side_by_side
+            keeping::of_two_handles_that_start_a_run_one_wins
+            keeping::many_may_open_a_new_database_at_once;
+        ReadsBesideWrites:
+            keeping::a_large_write_does_not_hold_up_reads;
+    ]
+}

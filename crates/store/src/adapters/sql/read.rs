@@ -358,21 +358,29 @@ pub(crate) async fn inline_logs(
         .collect()
 }
 
-/// Returns the engine's name and version, for `ping`.
-pub(crate) async fn version<C: ConnectionTrait>(db: &C) -> Result<String, Error> {
-    let backend = db.get_database_backend();
-    let sql = match backend {
-        DbBackend::Sqlite => "SELECT sqlite_version()",
-        _ => "SELECT version()",
-    };
-    let row = db
-        .query_one_raw(Statement::from_string(backend, sql))
+/// Returns the engine's name, its version and the settings that durability rests on, for `ping`.
+pub(crate) async fn engine<C: ConnectionTrait>(db: &C) -> Result<String, Error> {
+    if db.get_database_backend() != DbBackend::Sqlite {
+        return setting(db, "SELECT version()").await;
+    }
+    let version = setting(db, "SELECT sqlite_version()").await?;
+    let journal = setting(db, "PRAGMA journal_mode").await?;
+    let synchronous = setting(
+        db,
+        "SELECT CASE synchronous WHEN 0 THEN 'off' WHEN 1 THEN 'normal' WHEN 2 THEN 'full' ELSE 'extra' END \
+         FROM pragma_synchronous",
+    )
+    .await?;
+    Ok(format!(
+        "SQLite {version}, journal {journal}, synchronous {synchronous}"
+    ))
+}
+
+async fn setting<C: ConnectionTrait>(db: &C, sql: &str) -> Result<String, Error> {
+    db.query_one_raw(Statement::from_string(db.get_database_backend(), sql))
         .await
         .map_err(during("ping"))?
-        .ok_or_else(|| Error::new(ErrorKind::Internal, "ping"))?;
-    let version: String = row.try_get_by_index(0).map_err(during("ping"))?;
-    Ok(match backend {
-        DbBackend::Sqlite => format!("SQLite {version}"),
-        _ => version,
-    })
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "ping"))?
+        .try_get_by_index(0)
+        .map_err(during("ping"))
 }

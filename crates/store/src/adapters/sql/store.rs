@@ -154,7 +154,7 @@ impl Store for Database {
     }
 
     async fn ping(&self) -> Result<String, Error> {
-        let version = read::version(&self.readers).await?;
+        let engine = read::engine(&self.readers).await?;
         let applied = migration::applied(&self.readers).await.map_err(during("ping"))?;
         let known = migration::known();
         if applied != known {
@@ -164,7 +164,7 @@ impl Store for Database {
                 known.len()
             )));
         }
-        Ok(format!("{version}, schema {}, {}", known.len(), self.place))
+        Ok(format!("{engine}, schema {}, {}", known.len(), self.place))
     }
 
     async fn close(&self) {

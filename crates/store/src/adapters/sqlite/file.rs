@@ -136,9 +136,11 @@ fn refused(path: &Path, what: &str, error: io::Error) -> Error {
 pub(crate) fn kind_of(error: io::ErrorKind) -> ErrorKind {
     match error {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::Denied,
-        io::ErrorKind::NotADirectory | io::ErrorKind::InvalidFilename | io::ErrorKind::IsADirectory => {
-            ErrorKind::Invalid
-        }
+        // A folder is to be made where a file is.
+        io::ErrorKind::NotADirectory
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::InvalidFilename
+        | io::ErrorKind::IsADirectory => ErrorKind::Invalid,
         io::ErrorKind::NotFound => ErrorKind::NotFound,
         io::ErrorKind::QuotaExceeded | io::ErrorKind::StorageFull | io::ErrorKind::Interrupted => {
             ErrorKind::Unavailable
