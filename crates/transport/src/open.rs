@@ -4,7 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::port::Transport;
+use async_trait::async_trait;
+use muster_model::{Endpoint, Reach, Unreachable};
+use muster_runtime::Tasks;
+
+use crate::adapters::local::Local;
+use crate::adapters::ssh::Ssh;
+use crate::error::ConnectError;
+use crate::port::{Session, Transport};
+use crate::types::Access;
 
 /// Settings of the transport.
 #[derive(Clone, Debug)]
@@ -21,9 +29,44 @@ pub struct Settings {
     pub logins: usize,
 }
 
-/// Opens the transport: local endpoints as processes here, the others by SSH.
+/// Opens the transport: local endpoints as processes here, the others by SSH. What it runs beside its callers
+/// (logins, output on its way) runs in `tasks`.
 #[must_use]
-pub fn open(settings: Settings) -> Arc<dyn Transport> {
-    let _ = settings;
-    unreachable!()
+pub fn open(settings: Settings, tasks: Tasks) -> Arc<dyn Transport> {
+    Arc::new(ByReach {
+        local: Local::new(&settings, tasks.clone()),
+        ssh: Ssh::new(settings, tasks),
+    })
+}
+
+/// Sends every endpoint its own way.
+struct ByReach {
+    local: Local,
+    ssh: Ssh,
+}
+
+#[async_trait]
+impl Transport for ByReach {
+    async fn connect(&self, endpoint: &Endpoint, access: &Access) -> Result<Box<dyn Session>, ConnectError> {
+        match endpoint.reach {
+            Reach::Local => self.local.connect(endpoint, access).await,
+            Reach::Ssh => self.ssh.connect(endpoint, access).await,
+            Reach::Agent => Err(ConnectError::new(
+                Unreachable::Unsupported,
+                format!(
+                    "agent://{host}: agents come in a later version: use ssh://{host}",
+                    host = endpoint.host
+                ),
+            )),
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.local.connections() + self.ssh.connections()
+    }
+
+    async fn close(&self) {
+        self.local.close().await;
+        self.ssh.close().await;
+    }
 }

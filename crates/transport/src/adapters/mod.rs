@@ -1,3 +1,6 @@
 //! The adapters. Private: [`crate::open`] is the only door.
 
-mod ssh;
+mod command;
+pub(crate) mod local;
+mod shell;
+pub(crate) mod ssh;

@@ -1,0 +1,130 @@
+# Ends every process of a run: TERM, a while of grace, then KILL until none is left.
+#
+# For any POSIX sh, with grep and awk (dash and busybox do). A process belongs to the run if its environment
+# had the mark when it was started, or if it descends from one that belongs to it, or is in the session or
+# process group of one that did. Says at the end: muster-kill SEEN TERMED KILLED LEFT...
+m=MUSTER_
+m=${m}RUN=@MARK@
+grace=@GRACE@
+leaders= termed=' ' killed=' ' T=0 K=0 seen=0
+LC_ALL=C
+export LC_ALL
+unset MUSTER_RUN
+
+# The table of processes, as "pid parent group session state marked".
+if [ -r /proc/self/environ ] && cd /proc; then
+  grep -z . /dev/null 2>/dev/null
+  if [ $? -eq 1 ]; then
+    marked() { grep -lszxF -- "$m" [0-9]*/environ; }
+  else
+    marked() {
+      grep -lsF -- "$m" [0-9]*/environ | while read -r f; do
+        tr '\0' '\n' <"$f" 2>/dev/null | grep -qxF -- "$m" && echo "$f"
+      done
+    }
+  fi
+  # The names of files tell the numbers: what a process calls itself may hold anything, line breaks too.
+  table() {
+    { marked; grep -sH '' [0-9]*/stat; } 2>/dev/null | awk '
+      /^[0-9]+\/environ$/ { sub(/\/.*/, ""); mark[$0] = 1; next }
+      /^[0-9]+\/stat:.*\) [A-Za-z] / {
+        p = $0; sub(/\/.*/, "", p); sub(/.*\) /, ""); print p, $2, $3, $4, $1, (p in mark)
+      }'
+  }
+  now() {
+    read -r u _ </proc/uptime
+    now=$((100 * ${u%.*} + 1${u#*.} - 100))
+  }
+else
+  ticks=0
+  table() {
+    ps axeww -o pid= -o ppid= -o pgid= -o stat= -o command= 2>/dev/null | awk -v m="$m" '
+      { print $1, $2, $3, 0, $4, index($0 " ", " " m " ") > 0 }'
+  }
+  now() { now=$ticks; }
+fi
+nap() {
+  sleep "0.$1" 2>/dev/null || sleep 1
+  ticks=$((${ticks:-0} + 10))
+}
+
+# Sets P to the processes that are left; leaders keeps whoever belonged, for their sessions and groups.
+scan() {
+  r=$(table | awk -v me=$$ -v old="$leaders" '
+    { pp[$1] = $2; pg[$1] = $3; sd[$1] = $4; st[$1] = $5; if ($6) set[$1] = 1 }
+    END {
+      n = split(old, o, " "); for (i = 1; i <= n; i++) lead[o[i]] = 1
+      own[me] = 1
+      do { c = 0; for (p in pp) if (!(p in own) && (pp[p] in own)) { own[p] = 1; c = 1 } } while (c)
+      for (p in own) delete set[p]
+      for (p in set) lead[p] = 1
+      do {
+        c = 0
+        for (p in pp)
+          if (!(p in set) && !(p in own) && p + 0 > 1 && ((pp[p] in set) || (pg[p] in lead) || (sd[p] in lead))) {
+            set[p] = 1; lead[p] = 1; c = 1
+          }
+      } while (c)
+      for (p in set) if (st[p] !~ /^[ZX]/) printf "%s ", p
+      printf "/"
+      for (p in lead) printf "%s ", p
+    }')
+  P=${r%%/*} leaders=${r#*/}
+  [ -z "$P" ] || seen=1
+}
+
+term() {
+  new=
+  for p in $P; do
+    case $termed in *" $p "*) ;; *) termed="$termed$p " new="$new $p" T=$((T + 1)) ;; esac
+  done
+  [ -z "$new" ] || { kill -s TERM $new; kill -s CONT $new; } 2>/dev/null
+}
+
+scan
+now
+end=$((now + grace))
+term
+pause=01
+# Whoever was being born meanwhile.
+[ -z "$P" ] || { scan; term; }
+while [ -n "$P" ]; do
+  now
+  [ "$now" -lt "$end" ] || break
+  nap "$pause"
+  pause=05
+  scan
+done
+
+now
+end=$((now + 900))
+while [ -n "$P" ]; do
+  # Stopped first: nobody forks away from under the KILL.
+  i=0 before=
+  while [ "$before" != "$P" ] && [ $i -lt 20 ]; do
+    kill -s STOP $P 2>/dev/null
+    before=$P i=$((i + 1))
+    scan
+  done
+  for p in $P; do
+    case $killed in *" $p "*) ;; *) killed="$killed$p " K=$((K + 1)) ;; esac
+  done
+  [ -z "$P" ] || kill -s KILL $P 2>/dev/null
+  nap 02
+  scan
+  now
+  [ "$now" -lt "$end" ] || break
+  # What the command ran by sudo belongs to somebody else, but who may run sudo may end it.
+  if [ -n "$P" ] && [ "${asked:-0}" -lt 3 ]; then
+    asked=$((${asked:-0} + 1))
+    for p in $P; do
+      if [ "$asked" -eq 3 ] && grep -qsx sudo "/proc/$p/comm"; then
+        sudo -n kill -s KILL $P 2>/dev/null </dev/null
+        break
+      fi
+    done
+  fi
+done
+# What a script that was killed could not take away itself.
+[ -n "$P" ] || rm -f "${TMPDIR:-/tmp}"/muster.@MARK@.??????
+echo "muster-kill $seen $T $K $P"

@@ -1,0 +1,209 @@
+//! Following a command on a channel: its output as it comes, then how it ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use muster_model::Stream;
+use muster_runtime::{CancellationToken, clock};
+use russh::client::Msg;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use tokio::time::Instant;
+
+use super::pool::Place;
+use crate::adapters::command::Delivery;
+use crate::types::Exit;
+
+/// A server closes the channel when the last process that holds the output open has closed it, which something
+/// that the command left behind may never do. So long after the command has ended without a word, the server is
+/// asked for a sign of life; when that comes, everything that it had to say is here.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long a command that was killed may take to show how it ended.
+const LET_GO: Duration = Duration::from_secs(5);
+
+/// A command on a channel.
+pub(super) struct Follow {
+    read: ChannelReadHalf,
+    write: Arc<ChannelWriteHalf<Msg>>,
+    place: Place,
+    closing: CancellationToken,
+    let_go: CancellationToken,
+}
+
+/// What is known of the command's end.
+#[derive(Default)]
+struct End {
+    exit: Option<Exit>,
+    /// Nobody waits for it longer than this.
+    until: Option<Instant>,
+    /// It was killed: what it still says need not be kept.
+    released: bool,
+    ping: Option<BoxFuture<'static, bool>>,
+}
+
+enum Seen {
+    Message(Option<ChannelMsg>),
+    Room,
+    Late,
+    Ping(bool),
+    Abandoned,
+    LetGo,
+    Closing,
+}
+
+impl Follow {
+    /// Takes the halves of a channel, and its place.
+    pub(super) fn new(
+        read: ChannelReadHalf,
+        write: Arc<ChannelWriteHalf<Msg>>,
+        place: Place,
+        closing: CancellationToken,
+        let_go: CancellationToken,
+    ) -> Self {
+        Self {
+            read,
+            write,
+            place,
+            closing,
+            let_go,
+        }
+    }
+
+    /// Delivers what the command does until it has ended; closes the channel then.
+    pub(super) async fn run(mut self, mut delivery: Delivery) {
+        let mut end = End::default();
+        let broken = loop {
+            match self.wait(&delivery, &mut end).await {
+                Seen::Message(Some(ChannelMsg::Close)) => break None,
+                Seen::Message(None) => {
+                    let connection = self.place.connection();
+                    let why = connection
+                        .ended()
+                        .unwrap_or_else(|| "the connection broke".to_owned());
+                    break Some(format!("{}: {why}", connection.label()));
+                }
+                Seen::Message(Some(message)) => take(message, &mut delivery, &mut end),
+                Seen::Room => end.heard(),
+                Seen::Late if end.released => break None,
+                Seen::Late => {
+                    let connection = Arc::clone(self.place.connection());
+                    end.until = None;
+                    end.ping = Some(async move { connection.ping().await }.boxed());
+                }
+                Seen::Ping(true) => break None,
+                Seen::Ping(false) => end.ping = None,
+                Seen::LetGo => {
+                    end.released = true;
+                    end.ping = None;
+                    end.until = Some(Instant::now() + LET_GO);
+                }
+                Seen::Abandoned => return self.leave().await,
+                Seen::Closing => break Some("muster closed its connections".to_owned()),
+            }
+        };
+        match (broken, end.exit) {
+            (Some(why), _) => delivery.broken(why),
+            (None, Some(exit)) => delivery.exited(exit),
+            (None, None) => {
+                delivery.broken("the host closed the channel without saying how the command ended")
+            }
+        }
+        self.leave().await;
+    }
+
+    async fn wait(&mut self, delivery: &Delivery, end: &mut End) -> Seen {
+        let writer = delivery.writer();
+        let readable = end.released || writer.has_room();
+        // Where this command's output waits, so does the connection at some time: no new command comes on it.
+        let _stalled = (!readable).then(|| self.place.connection().stall());
+        let (until, released) = (end.until, end.released);
+        tokio::select! {
+            message = self.read.wait(), if readable => Seen::Message(message),
+            () = writer.room(), if !readable => Seen::Room,
+            () = writer.abandoned() => Seen::Abandoned,
+            () = self.let_go.cancelled(), if !released => Seen::LetGo,
+            () = self.closing.cancelled() => Seen::Closing,
+            alive = answered(&mut end.ping), if readable => Seen::Ping(alive),
+            () = sleep_until(until), if readable => Seen::Late,
+        }
+    }
+
+    /// Closes the channel. Harmless where the server has done so.
+    async fn leave(self) {
+        drop(self.read);
+        let _ = clock::deadline(Duration::from_secs(1), self.write.close()).await;
+        drop(self.place);
+    }
+}
+
+impl End {
+    /// Something was said: whether there is more is asked anew.
+    fn heard(&mut self) {
+        if self.exit.is_some() && !self.released {
+            self.ping = None;
+            self.until = Some(Instant::now() + QUIET);
+        }
+    }
+}
+
+fn take(message: ChannelMsg, delivery: &mut Delivery, end: &mut End) {
+    let (stream, bytes) = match message {
+        ChannelMsg::Data { data } => (Stream::Stdout, data),
+        ChannelMsg::ExtendedData { data, ext: 1 } => (Stream::Stderr, data),
+        ChannelMsg::ExitStatus { exit_status } => {
+            end.exit = Some(Exit::Code(i32::try_from(exit_status).unwrap_or(-1)));
+            return end.heard();
+        }
+        ChannelMsg::ExitSignal { signal_name, .. } => {
+            end.exit = Some(Exit::Signal(name_of(signal_name)));
+            return end.heard();
+        }
+        _ => return,
+    };
+    // After a kill nobody may be reading: what does not fit is let go.
+    if !end.released || delivery.writer().has_room() {
+        let _ = delivery.output(stream, bytes);
+    }
+    end.heard();
+}
+
+async fn answered(ping: &mut Option<BoxFuture<'static, bool>>) -> bool {
+    match ping {
+        Some(ping) => ping.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The name of a signal without `SIG`; a name that the host has made up is made harmless.
+fn name_of(signal: Sig) -> String {
+    match signal {
+        Sig::Custom(name) => {
+            let name = name.split('@').next().unwrap_or_default();
+            name.chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(16)
+                .collect()
+        }
+        known => format!("{known:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_their_short_names() {
+        assert_eq!(name_of(Sig::TERM), "TERM");
+        assert_eq!(name_of(Sig::Custom("BUS@openssh.com".into())), "BUS");
+        assert_eq!(name_of(Sig::Custom("\u{1b}[2J".into())), "2J");
+    }
+}

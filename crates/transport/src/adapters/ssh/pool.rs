@@ -1,0 +1,543 @@
+//! Warm connections: one login serves many commands, several at a time.
+//!
+//! How many channels a connection takes is the server's to say (MaxSessions); it is learned from its refusals.
+//! Who finds no room shares a login that is under way, or starts one.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use muster_model::Unreachable;
+use muster_runtime::{Backoff, CancellationToken, Tasks, clock};
+use russh::client::Msg;
+use russh::{Channel, Disconnect};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use super::connect::{self, Login, Resolved};
+use crate::error::ConnectError;
+use crate::open::Settings;
+use crate::types::Access;
+
+/// How many commands a connection takes before the server has said anything: OpenSSH takes ten sessions, and one
+/// is kept for ending a command.
+const CHANNELS: usize = 9;
+
+/// How often a connection that dies under our hands is replaced before that is an answer.
+const REPLACEMENTS: u32 = 3;
+
+/// The connections of this process.
+pub(crate) struct Pool {
+    settings: Settings,
+    tasks: Tasks,
+    logins: Arc<Semaphore>,
+    hosts: Mutex<HashMap<Resolved, Host>>,
+    sweeping: AtomicBool,
+    closing: CancellationToken,
+}
+
+/// What is known of one host.
+struct Host {
+    connections: Vec<Arc<Connection>>,
+    flights: Vec<Flight>,
+    /// How many channels a connection to it takes, as far as is known.
+    room: usize,
+}
+
+/// A login that is under way, and how many wait for it.
+struct Flight {
+    number: u64,
+    waiting: usize,
+    landed: watch::Receiver<Option<Result<(), ConnectError>>>,
+}
+
+/// A connection that is logged in.
+pub(crate) struct Connection {
+    login: Login,
+    /// Places taken.
+    used: AtomicUsize,
+    /// Channels that the server has open for us.
+    open: AtomicUsize,
+    /// Whether it ever had a channel.
+    proven: AtomicBool,
+    /// Commands whose output nobody reads at the moment: they hold up the whole connection.
+    stalled: AtomicUsize,
+    /// Takes no new commands.
+    retired: AtomicBool,
+    idle_since: Mutex<Instant>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+/// A place on a connection.
+pub(crate) struct Place {
+    connection: Arc<Connection>,
+    has_channel: bool,
+}
+
+/// A channel for one command.
+pub(crate) struct Opened {
+    channel: Option<Channel<Msg>>,
+    place: Option<Place>,
+    tasks: Tasks,
+}
+
+enum Taken {
+    Place(Place),
+    Flight(watch::Receiver<Option<Result<(), ConnectError>>>),
+}
+
+enum NoChannel {
+    /// The server refused: no room.
+    Full,
+    /// The connection does not answer.
+    Dead,
+}
+
+impl Pool {
+    /// Returns an empty pool.
+    pub(crate) fn new(settings: Settings, tasks: Tasks) -> Self {
+        Self {
+            logins: Arc::new(Semaphore::new(settings.logins.max(1))),
+            settings,
+            tasks,
+            hosts: Mutex::default(),
+            sweeping: AtomicBool::new(false),
+            closing: CancellationToken::new(),
+        }
+    }
+
+    /// The settings of the transport.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Where background work runs.
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// Cancelled when all connections close.
+    pub(crate) fn closing(&self) -> &CancellationToken {
+        &self.closing
+    }
+
+    /// Returns how many connections are open.
+    pub(crate) fn connections(&self) -> usize {
+        let hosts = self.hosts();
+        hosts
+            .values()
+            .flat_map(|host| &host.connections)
+            .filter(|connection| !connection.is_dead())
+            .count()
+    }
+
+    /// Opens a channel: on a warm connection, or on a new one. `host` is for messages.
+    pub(crate) async fn channel(
+        self: &Arc<Self>,
+        resolved: &Resolved,
+        access: &Access,
+        host: &str,
+    ) -> Result<Opened, ConnectError> {
+        let mut deaths = 0;
+        loop {
+            if self.closing.is_cancelled() {
+                return Err(broken(host, "muster closes its connections"));
+            }
+            let place = match self.take(resolved, access, host) {
+                Taken::Place(place) => place,
+                Taken::Flight(mut landed) => {
+                    let result = landed.wait_for(Option::is_some).await;
+                    match result.ok().and_then(|result| result.clone()) {
+                        Some(result) => result?,
+                        None => return Err(broken(host, "muster stopped connecting")),
+                    }
+                    continue;
+                }
+            };
+            let connection = Arc::clone(&place.connection);
+            match self.open_on(place, resolved, access.connect_timeout).await {
+                Ok(Some(opened)) => return Ok(opened),
+                Ok(None) => {}
+                Err(NoChannel::Full) if !connection.proven.load(Ordering::Acquire) => {
+                    connection.retire();
+                    return Err(ConnectError::new(
+                        Unreachable::TooManySessions,
+                        format!(
+                            "{}: the server takes no session on a new connection: see MaxSessions in its sshd_config",
+                            connection.login.label
+                        ),
+                    ));
+                }
+                Err(NoChannel::Full) => self.learn(resolved, &connection),
+                Err(NoChannel::Dead) => {
+                    connection.retire();
+                    deaths += 1;
+                    if deaths > REPLACEMENTS {
+                        return Err(broken(host, "the connection breaks as soon as it is used"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Opens a channel beside those that a connection has, without regard to its room: for ending a command.
+    pub(crate) async fn beside(&self, connection: &Arc<Connection>, limit: Duration) -> Option<Opened> {
+        if connection.is_dead() || connection.stalled.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        connection.used.fetch_add(1, Ordering::AcqRel);
+        let mut place = Place {
+            connection: Arc::clone(connection),
+            has_channel: false,
+        };
+        let opening = connection.login.handle.channel_open_session();
+        let channel = clock::deadline(limit, opening).await.ok()?.ok()?;
+        place.got_channel();
+        Some(self.opened(channel, place))
+    }
+
+    /// Closes all connections.
+    pub(crate) async fn close(&self) {
+        self.closing.cancel();
+        let all: Vec<Arc<Connection>> = self
+            .hosts()
+            .drain()
+            .flat_map(|(_, host)| host.connections)
+            .collect();
+        for connection in all {
+            connection.hang_up().await;
+        }
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, HashMap<Resolved, Host>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a place on a connection with room, else joins a login that is under way, else starts one.
+    fn take(self: &Arc<Self>, resolved: &Resolved, access: &Access, name: &str) -> Taken {
+        let mut hosts = self.hosts();
+        let host = hosts.entry(resolved.clone()).or_insert_with(|| Host {
+            connections: Vec::new(),
+            flights: Vec::new(),
+            room: CHANNELS,
+        });
+        host.connections.retain(|connection| !connection.is_dead());
+        let least = host
+            .connections
+            .iter()
+            .filter(|connection| connection.has_room(host.room))
+            .min_by_key(|connection| connection.used.load(Ordering::Acquire));
+        if let Some(connection) = least {
+            connection.used.fetch_add(1, Ordering::AcqRel);
+            return Taken::Place(Place {
+                connection: Arc::clone(connection),
+                has_channel: false,
+            });
+        }
+        if let Some(flight) = host.flights.iter_mut().find(|flight| flight.waiting < host.room) {
+            flight.waiting += 1;
+            return Taken::Flight(flight.landed.clone());
+        }
+        let (tx, landed) = watch::channel(None);
+        let number = host.flights.last().map_or(0, |flight| flight.number + 1);
+        host.flights.push(Flight {
+            number,
+            waiting: 1,
+            landed: landed.clone(),
+        });
+        drop(hosts);
+        self.fly(resolved.clone(), access.clone(), name.to_owned(), number, tx);
+        Taken::Flight(landed)
+    }
+
+    /// Logs in, in a task of its own: whoever waits may leave.
+    fn fly(
+        self: &Arc<Self>,
+        resolved: Resolved,
+        access: Access,
+        name: String,
+        number: u64,
+        tx: watch::Sender<Option<Result<(), ConnectError>>>,
+    ) {
+        let pool = Arc::clone(self);
+        self.tasks.spawn("ssh login", async move {
+            let result = tokio::select! {
+                result = pool.log_in(&resolved, &access, &name) => result,
+                () = pool.closing.cancelled() => Err(broken(&name, "muster closes its connections")),
+            };
+            let mut hosts = pool.hosts();
+            if let Some(host) = hosts.get_mut(&resolved) {
+                host.flights.retain(|flight| flight.number != number);
+                if let Ok(login) = result {
+                    host.connections.push(Arc::new(Connection::new(login)));
+                    drop(hosts);
+                    tx.send_replace(Some(Ok(())));
+                    pool.sweep_in_background();
+                    return;
+                }
+            }
+            drop(hosts);
+            let error = result.err();
+            tx.send_replace(Some(Err(
+                error.unwrap_or_else(|| broken(&name, "muster closes its connections"))
+            )));
+        });
+    }
+
+    /// Logs in when it is its turn. The time runs from then: waiting for one's turn is not the host's fault.
+    async fn log_in(&self, resolved: &Resolved, access: &Access, name: &str) -> Result<Login, ConnectError> {
+        let Ok(_turn) = self.logins.acquire().await else {
+            return Err(broken(name, "muster closes its connections"));
+        };
+        let end = Instant::now() + access.connect_timeout;
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            // On the heap: a login's state is large.
+            let attempt = Box::pin(connect::login(&self.settings, resolved, access));
+            let error = match clock::deadline(left, attempt).await {
+                Ok(Ok(login)) => return Ok(login),
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let limit = access.connect_timeout.as_secs_f32();
+                    return Err(ConnectError::new(
+                        Unreachable::TimedOut,
+                        format!("{name}: no login within {limit} s: see --connect-timeout"),
+                    ));
+                }
+            };
+            // A server with too many logins at a time hangs up at once (MaxStartups): its turn comes later.
+            let pause = backoff.step();
+            if error.reason != Unreachable::Broken || Instant::now() + pause >= end {
+                return Err(error);
+            }
+            tracing::debug!(host = name, %error, "the login broke; trying again");
+            clock::sleep(pause).await;
+        }
+    }
+
+    /// Opens a channel on a place. None: the place was one too many, as is known meanwhile.
+    async fn open_on(
+        &self,
+        mut place: Place,
+        resolved: &Resolved,
+        limit: Duration,
+    ) -> Result<Option<Opened>, NoChannel> {
+        let connection = Arc::clone(&place.connection);
+        let proven = connection.proven.load(Ordering::Acquire);
+        // One after the other, so that a refusal says exactly how many there is room for. A warm connection may
+        // have died unseen: it gets a part of the time, and a new one the rest.
+        let limit = if proven { limit / 3 } else { limit };
+        let opening = async {
+            let _one = connection.opening.lock().await;
+            if connection.retired.load(Ordering::Acquire)
+                || connection.open.load(Ordering::Acquire) >= self.room(resolved)
+            {
+                return Ok(None);
+            }
+            let channel = connection.login.handle.channel_open_session().await;
+            if channel.is_ok() {
+                place.got_channel();
+            }
+            channel.map(|channel| Some((channel, place)))
+        };
+        match clock::deadline(limit, opening).await {
+            Ok(Ok(Some((channel, place)))) => Ok(Some(self.opened(channel, place))),
+            Ok(Ok(None)) => Ok(None),
+            Ok(Err(russh::Error::ChannelOpenFailure(_))) => Err(NoChannel::Full),
+            Ok(Err(_)) | Err(_) => Err(NoChannel::Dead),
+        }
+    }
+
+    fn opened(&self, channel: Channel<Msg>, place: Place) -> Opened {
+        Opened {
+            channel: Some(channel),
+            place: Some(place),
+            tasks: self.tasks.clone(),
+        }
+    }
+
+    fn room(&self, resolved: &Resolved) -> usize {
+        self.hosts().get(resolved).map_or(CHANNELS, |host| host.room)
+    }
+
+    /// Takes a refusal for what it is: there is room for what is open, and for no more.
+    fn learn(&self, resolved: &Resolved, connection: &Connection) {
+        let open = connection.open.load(Ordering::Acquire);
+        if open == 0 {
+            // Sessions that nobody follows any more have all its room.
+            connection.retire();
+            return;
+        }
+        if let Some(host) = self.hosts().get_mut(resolved) {
+            host.room = host.room.min(open);
+        }
+    }
+
+    /// Starts the sweeper, once.
+    fn sweep_in_background(self: &Arc<Self>) {
+        if self.sweeping.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let pool = Arc::clone(self);
+        let step = (self.settings.idle / 4).clamp(Duration::from_millis(20), Duration::from_secs(5));
+        self.tasks.spawn("ssh idle connections", async move {
+            let work = pool.tasks.work().clone();
+            loop {
+                tokio::select! {
+                    () = clock::sleep(step) => {}
+                    () = work.cancelled() => return,
+                    () = pool.closing.cancelled() => return,
+                }
+                for connection in pool.take_idle() {
+                    connection.hang_up().await;
+                }
+            }
+        });
+    }
+
+    /// Takes out the connections that nobody needs, and forgets hosts without one.
+    fn take_idle(&self) -> Vec<Arc<Connection>> {
+        let mut idle = Vec::new();
+        self.hosts().retain(|_, host| {
+            host.connections.retain(|connection| {
+                let over = connection.is_over(self.settings.idle);
+                if over {
+                    idle.push(Arc::clone(connection));
+                }
+                !over && !connection.is_dead()
+            });
+            !host.connections.is_empty() || !host.flights.is_empty()
+        });
+        idle
+    }
+}
+
+impl Connection {
+    fn new(login: Login) -> Self {
+        Self {
+            login,
+            used: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            proven: AtomicBool::new(false),
+            stalled: AtomicUsize::new(0),
+            retired: AtomicBool::new(false),
+            idle_since: Mutex::new(Instant::now()),
+            opening: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// `user@host:port`, for messages.
+    pub(crate) fn label(&self) -> &str {
+        &self.login.label
+    }
+
+    /// Says for people why the connection ended, where it did.
+    pub(crate) fn ended(&self) -> Option<String> {
+        self.login.ended()
+    }
+
+    /// Asks the server for a sign of life; returns once everything that it had sent before has been received.
+    pub(crate) async fn ping(&self) -> bool {
+        self.login.handle.send_ping().await.is_ok()
+    }
+
+    /// Tells that output of a command on it waits for its reader, for as long as the result lives.
+    pub(crate) fn stall(self: &Arc<Self>) -> Stalled {
+        self.stalled.fetch_add(1, Ordering::AcqRel);
+        Stalled(Arc::clone(self))
+    }
+
+    /// Tells whether the connection is known to be gone.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.login.handle.is_closed()
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    fn has_room(&self, room: usize) -> bool {
+        !self.retired.load(Ordering::Acquire)
+            && self.stalled.load(Ordering::Acquire) == 0
+            && self.used.load(Ordering::Acquire) < room
+    }
+
+    /// Tells whether it has nothing to do and is not kept warm any longer. Called with the pool locked, under
+    /// which places are taken.
+    fn is_over(&self, limit: Duration) -> bool {
+        self.used.load(Ordering::Acquire) == 0
+            && (self.retired.load(Ordering::Acquire)
+                || self
+                    .idle_since
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .elapsed()
+                    >= limit)
+    }
+
+    async fn hang_up(&self) {
+        self.retire();
+        let bye = self.login.handle.disconnect(Disconnect::ByApplication, "", "");
+        let _ = clock::deadline(Duration::from_secs(1), bye).await;
+    }
+}
+
+/// See [`Connection::stall`].
+pub(crate) struct Stalled(Arc<Connection>);
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.stalled.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Place {
+    /// The connection.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    fn got_channel(&mut self) {
+        self.has_channel = true;
+        self.connection.open.fetch_add(1, Ordering::AcqRel);
+        self.connection.proven.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.has_channel {
+            self.connection.open.fetch_sub(1, Ordering::AcqRel);
+        }
+        *self
+            .connection
+            .idle_since
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.connection.used.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Opened {
+    /// Takes both out: from now on whoever has them closes the channel.
+    pub(crate) fn into_parts(mut self) -> Option<(Channel<Msg>, Place)> {
+        self.channel.take().zip(self.place.take())
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        if let Some((channel, place)) = self.channel.take().zip(self.place.take()) {
+            self.tasks.spawn("ssh close", async move {
+                let _ = clock::deadline(Duration::from_secs(1), channel.close()).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+fn broken(host: &str, why: &str) -> ConnectError {
+    ConnectError::new(Unreachable::Broken, format!("{host}: {why}"))
+}

@@ -1,0 +1,210 @@
+//! A session: one channel for one command, and the way to end the command by a second channel.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use muster_model::ErrorKind;
+use muster_runtime::{CancellationToken, clock};
+use russh::client::Msg;
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+
+use super::connect::Resolved;
+use super::follow::Follow;
+use super::pool::{Connection, Opened, Pool};
+use crate::adapters::command::pipe::Reader;
+use crate::adapters::command::{Delivery, Gate, Running, Side, TreeKiller, feed};
+use crate::adapters::shell::{Launch, Shell, launch};
+use crate::error::Error;
+use crate::port;
+use crate::types::{Access, Exec};
+
+/// How long a server may take to say whether it starts a command.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// How long a second channel on a connection may take before another connection is tried.
+const SECOND_CHANNEL: Duration = Duration::from_secs(2);
+
+/// Room for one command.
+pub(crate) struct Session {
+    pool: Arc<Pool>,
+    resolved: Resolved,
+    access: Access,
+    host: String,
+    opened: Option<Opened>,
+}
+
+impl Session {
+    /// Returns the session of an open channel.
+    pub(crate) fn new(
+        pool: Arc<Pool>,
+        resolved: Resolved,
+        access: Access,
+        host: String,
+        opened: Opened,
+    ) -> Self {
+        Self {
+            pool,
+            resolved,
+            access,
+            host,
+            opened: Some(opened),
+        }
+    }
+}
+
+#[async_trait]
+impl port::Session for Session {
+    async fn start(&mut self, exec: Exec) -> Result<Box<dyn port::Running>, Error> {
+        let again = || Error::new(ErrorKind::Conflict, "a session starts one command only");
+        if self.opened.is_none() {
+            return Err(again());
+        }
+        let launch = launch::launch(&exec, Shell::OfTheUser)?;
+        let opened = self.opened.take().ok_or_else(again)?;
+        let (ended, let_go) = (CancellationToken::new(), CancellationToken::new());
+        let started = start(&self.pool, opened, launch, ended.clone(), let_go.clone()).await?;
+        let beside = Beside {
+            pool: Arc::clone(&self.pool),
+            resolved: self.resolved.clone(),
+            access: self.access.clone(),
+            host: self.host.clone(),
+            connection: started.connection,
+            channel: started.channel,
+            let_go,
+        };
+        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, ended);
+        Ok(Box::new(Running::new(started.reader, Arc::new(killer))))
+    }
+}
+
+/// A program that the server has started.
+struct Started {
+    reader: Reader,
+    connection: Weak<Connection>,
+    channel: Weak<ChannelWriteHalf<Msg>>,
+}
+
+/// Starts a program on a channel, with whoever feeds and follows it.
+async fn start(
+    pool: &Pool,
+    opened: Opened,
+    launch: Launch,
+    ended: CancellationToken,
+    let_go: CancellationToken,
+) -> Result<Started, Error> {
+    let Some((channel, place)) = opened.into_parts() else {
+        return Err(Error::new(ErrorKind::Internal, "the channel is gone"));
+    };
+    let (mut read, write) = channel.split();
+    let write = Arc::new(write);
+    let operation = |what: &str| format!("starting a command on {}: {what}", place.connection().label());
+    write.exec(true, launch.line()).await.map_err(|error| {
+        Error::new(ErrorKind::Unavailable, operation("the connection is gone")).caused_by(error)
+    })?;
+    match clock::deadline(ANSWER, answer(&mut read)).await {
+        Ok(Some(true)) => {}
+        Ok(Some(false)) => {
+            let _ = write.close().await;
+            return Err(Error::new(
+                ErrorKind::Denied,
+                operation("the server does not run commands for this user"),
+            ));
+        }
+        Ok(None) => {
+            return Err(Error::new(
+                ErrorKind::OutcomeUnknown,
+                operation("the connection broke"),
+            ));
+        }
+        Err(_) => {
+            let _ = write.close().await;
+            return Err(Error::new(
+                ErrorKind::OutcomeUnknown,
+                operation("the server does not answer"),
+            ));
+        }
+    }
+    let (gate, said) = Gate::new();
+    let (delivery, reader) = Delivery::new(&launch.input, gate, ended.clone());
+    if launch.input.is_empty() {
+        let _ = write.eof().await;
+    } else {
+        let sink = write.make_writer();
+        pool.tasks().spawn("ssh input", async move {
+            tokio::select! {
+                () = feed::feed(launch.input, said, Box::pin(sink)) => {}
+                () = ended.cancelled() => {}
+            }
+        });
+    }
+    let started = Started {
+        reader,
+        connection: Arc::downgrade(place.connection()),
+        channel: Arc::downgrade(&write),
+    };
+    let follow = Follow::new(read, write, place, pool.closing().clone(), let_go);
+    pool.tasks().spawn("ssh command", follow.run(delivery));
+    Ok(started)
+}
+
+/// Waits for the server's yes or no; None where the channel ends without.
+async fn answer(read: &mut ChannelReadHalf) -> Option<bool> {
+    loop {
+        match read.wait().await? {
+            ChannelMsg::Success => return Some(true),
+            ChannelMsg::Failure => return Some(false),
+            ChannelMsg::Close => return None,
+            // Window sizes; a command says nothing before its start is confirmed.
+            _ => {}
+        }
+    }
+}
+
+/// The way to run a program beside a command: on the same connection where that has room, else on another.
+struct Beside {
+    pool: Arc<Pool>,
+    resolved: Resolved,
+    access: Access,
+    host: String,
+    connection: Weak<Connection>,
+    channel: Weak<ChannelWriteHalf<Msg>>,
+    let_go: CancellationToken,
+}
+
+#[async_trait]
+impl Side for Beside {
+    async fn run(&self, launch: Launch) -> Result<Reader, Error> {
+        let same = match self.connection.upgrade() {
+            Some(connection) => self.pool.beside(&connection, SECOND_CHANNEL).await,
+            None => None,
+        };
+        let opened = match same {
+            Some(opened) => opened,
+            None => self
+                .pool
+                .channel(&self.resolved, &self.access, &self.host)
+                .await
+                .map_err(|error| {
+                    Error::new(
+                        ErrorKind::Unavailable,
+                        "connecting to end the command's processes",
+                    )
+                    .caused_by(error)
+                })?,
+        };
+        let (ended, let_go) = (CancellationToken::new(), CancellationToken::new());
+        Ok(start(&self.pool, opened, launch, ended, let_go).await?.reader)
+    }
+
+    async fn signal(&self, hard: bool) {
+        if let Some(channel) = self.channel.upgrade() {
+            let signal = if hard { Sig::KILL } else { Sig::TERM };
+            let _ = clock::deadline(SECOND_CHANNEL, channel.signal(signal)).await;
+        }
+    }
+
+    fn let_go(&self) {
+        self.let_go.cancel();
+    }
+}

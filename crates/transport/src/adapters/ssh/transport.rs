@@ -1,0 +1,66 @@
+//! The SSH transport: sessions on pooled connections.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use muster_model::{Endpoint, Unreachable};
+use muster_runtime::Tasks;
+use tokio::sync::oneshot;
+
+use super::connect;
+use super::pool::Pool;
+use super::session::Session;
+use crate::error::ConnectError;
+use crate::open::Settings;
+use crate::port;
+use crate::types::Access;
+
+/// The SSH transport.
+pub(crate) struct Ssh {
+    pool: Arc<Pool>,
+}
+
+impl Ssh {
+    /// Returns a transport without connections.
+    pub(crate) fn new(settings: Settings, tasks: Tasks) -> Self {
+        Self {
+            pool: Arc::new(Pool::new(settings, tasks)),
+        }
+    }
+}
+
+#[async_trait]
+impl port::Transport for Ssh {
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        access: &Access,
+    ) -> Result<Box<dyn port::Session>, ConnectError> {
+        let resolved = connect::resolve(self.pool.settings(), endpoint, access)?;
+        let (tx, rx) = oneshot::channel();
+        let pool = Arc::clone(&self.pool);
+        let access = access.clone();
+        let host = endpoint.host.clone();
+        // In a task of its own: where the caller gives up half-way, a channel that was being opened is closed
+        // and a login that was under way goes to the pool.
+        self.pool.tasks().spawn("ssh connect", async move {
+            let result = pool.channel(&resolved, &access, &host).await;
+            let _ = tx.send(result.map(|opened| Session::new(pool, resolved, access, host, opened)));
+        });
+        match rx.await {
+            Ok(result) => result.map(|session| Box::new(session) as Box<dyn port::Session>),
+            Err(_) => Err(ConnectError::new(
+                Unreachable::Broken,
+                format!("{}: muster stopped connecting", endpoint.host),
+            )),
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.pool.connections()
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
+}
