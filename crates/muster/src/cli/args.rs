@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
 pub use inventory::{Groups, Hosts, Ping, Record};
-pub use task::{Login, Run, Script, Secrets, Targets, Task};
+pub use task::{Login, Run, Script, Secrets, Task};
 
 /// Run commands on many machines at once.
 ///
@@ -22,8 +22,7 @@ pub use task::{Login, Run, Script, Secrets, Targets, Task};
     propagate_version = true,
     max_term_width = 100,
     after_help = EXITS,
-    disable_help_subcommand = false
-)]
+    )]
 pub struct Line {
     /// What holds for every command.
     #[command(flatten)]
@@ -117,9 +116,6 @@ pub enum Command {
     /// Print the reference page of the command line.
     #[command(hide = true)]
     Reference,
-    /// Be the user's server (started on demand, never by hand).
-    #[command(hide = true, name = "daemon")]
-    Daemon,
 }
 
 /// How results are printed.
@@ -256,6 +252,9 @@ pub struct Server {
     /// Listen on this loopback address and port as well; whoever comes needs the token.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
+    /// Be the user's server, started on demand.
+    #[arg(long, hide = true, conflicts_with = "listen")]
+    pub daemon: bool,
     /// What to do with the server; without it: run it in the foreground.
     #[command(subcommand)]
     pub command: Option<ServerCommand>,

@@ -3,7 +3,7 @@
 pub mod args;
 pub mod context;
 mod follow;
-mod input;
+pub mod input;
 mod inventory;
 mod operate;
 mod pages;
@@ -23,10 +23,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::args::{Command, Line};
 use self::context::{Context, Phase};
-pub use self::input::Stdin;
 use self::stop::{Stop, unwritable};
 use crate::settings::{Overrides, Settings};
-use crate::{daemon, demo, repl};
+use crate::{demo, repl};
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -114,10 +113,7 @@ fn with_settings(line: Line) -> u8 {
 
 /// Sets logging up where it was asked for; a server does it for itself.
 fn log(settings: &Settings, command: Option<&Command>) {
-    let serves = matches!(
-        command,
-        Some(Command::Daemon | Command::Server(args::Server { command: None, .. }))
-    );
+    let serves = matches!(command, Some(Command::Server(args)) if args.command.is_none());
     let asked = settings
         .rows()
         .iter()
@@ -138,21 +134,25 @@ fn log(settings: &Settings, command: Option<&Command>) {
 async fn whole(settings: Settings, command: Option<Command>) -> Result<u8, Stop> {
     let mut context = Context::new(settings);
     match command {
-        Some(Command::Daemon) => {
-            daemon::run_daemon(&context.settings).await?;
-            Ok(exit::SUCCESS)
-        }
         // A server handles its own signals.
         Some(Command::Server(args)) if args.command.is_none() => operate::server(&mut context, &args).await,
         Some(Command::Demo(args)) => demo::run(context, &args).await,
         Some(command) => {
             let mut interrupt = interrupt()?;
             let done = interruptible(&mut context, &command, &mut interrupt).await;
-            context.console.clear().await;
-            context.close().await;
+            leave(&mut context, &mut interrupt).await;
             done
         }
         None => repl::run(context).await,
+    }
+}
+
+/// Leaves the server in order; one inside this process ends its tasks first, unless Ctrl-C is pressed.
+pub async fn leave(context: &mut Context, interrupt: &mut Signal) {
+    context.console.clear().await;
+    tokio::select! {
+        () = context.close() => {}
+        _ = interrupt.recv() => {}
     }
 }
 
@@ -208,7 +208,7 @@ async fn execute(context: &mut Context, command: &Command) -> Result<u8, Stop> {
             None => inventory::hosts(context, command).await,
         },
         Command::Groups(command) => inventory::groups(context, command).await,
-        Command::Server(args) => operate::server(context, args).await,
+        Command::Server(args) if args.command.is_some() => operate::server(context, args).await,
         Command::Doctor { json } => operate::doctor(context, *json).await,
         Command::Config { json } => operate::config(context, *json).await,
         Command::Completions { shell } => {
@@ -225,7 +225,7 @@ async fn execute(context: &mut Context, command: &Command) -> Result<u8, Stop> {
             context.print(&pages::reference()).await?;
             Ok(exit::SUCCESS)
         }
-        Command::Demo(_) | Command::Daemon => Err(Problem::new(
+        Command::Demo(_) | Command::Server(_) => Err(Problem::new(
             Code::InvalidRequest,
             "this command is for the shell, not for the prompt",
         )

@@ -14,9 +14,10 @@ use crate::render::{sanitise, words};
 /// `server`.
 pub async fn server(context: &mut Context, args: &Server) -> Result<u8, Stop> {
     match &args.command {
+        None if args.daemon => Box::pin(daemon::run_daemon(&context.settings)).await?,
         None => Box::pin(daemon::run_foreground(&context.settings, args.listen.as_deref())).await?,
         Some(ServerCommand::Status { json }) => {
-            let Some(connected) = daemon::find(&context.settings).await? else {
+            let Some(connected) = daemon::running(&context.settings).await? else {
                 context.notice("no server is running").await;
                 return Ok(exit::SERVER);
             };
@@ -28,7 +29,7 @@ pub async fn server(context: &mut Context, args: &Server) -> Result<u8, Stop> {
                 context.print(&status(&address, &info)).await?;
             }
         }
-        Some(ServerCommand::Stop) => match daemon::find(&context.settings).await? {
+        Some(ServerCommand::Stop) => match daemon::running(&context.settings).await? {
             None => context.notice("no server is running").await,
             Some(connected) => {
                 connected.client.shutdown().await?;

@@ -46,7 +46,10 @@ pub fn run(args: &Run, settings: &Settings, stdin: Stdin) -> Result<Submit, Stop
 }
 
 fn no_command(args: &Run) -> Problem {
-    let problem = Problem::new(Code::InvalidRequest, "there is no command to run");
+    let problem = Problem::new(
+        Code::InvalidRequest,
+        "the command is empty: there is nothing to run",
+    );
     match args.task.targets.hosts.split_last() {
         // `--hosts a b "df -h"` has taken the command for a host.
         Some((last, rest)) if !rest.is_empty() => problem.hint(format!(

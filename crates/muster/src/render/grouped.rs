@@ -153,7 +153,7 @@ impl<T> Blocks<T> {
             return None;
         }
         let queued = self.waiting.len() - self.running;
-        let parts: Vec<String> = [(self.running, "running"), (queued, "queued")]
+        let parts: Vec<String> = [(self.running, "started"), (queued, "queued")]
             .into_iter()
             .filter(|(count, _)| *count > 0)
             .map(|(count, word)| format!("{count} {word}"))
@@ -179,7 +179,7 @@ pub fn heading(hosts: &[String], ending: &Heading, colour: bool, into: &mut Vec<
         "{}: {}, {}",
         sanitise::line(&pattern::fold(hosts)),
         words::hosts(hosts.len()),
-        said.words().replace("started", "still running")
+        said.words()
     );
     if ending.truncated {
         line.push_str(", output cut off at its limit");

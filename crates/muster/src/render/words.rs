@@ -81,10 +81,7 @@ pub fn counts(counts: &Counts) -> String {
     let parts: Vec<String> = order
         .into_iter()
         .filter(|of| counts.of(*of) > 0)
-        .map(|of| match of {
-            RunState::Started => format!("{} running", counts.started),
-            _ => format!("{} {}", counts.of(of), state(of)),
-        })
+        .map(|of| format!("{} {}", counts.of(of), state(of)))
         .collect();
     if parts.is_empty() {
         "no runs".to_owned()
@@ -176,7 +173,7 @@ mod tests {
             timed_out: 1,
             ..Counts::default()
         };
-        assert_eq!(counts(&of), "3 succeeded, 1 timed out, 1 running");
+        assert_eq!(counts(&of), "3 succeeded, 1 timed out, 1 started");
     }
 
     #[test]
