@@ -18,7 +18,6 @@ const LEAST: u64 = 1 << 20;
 /// # Errors
 ///
 /// `Invalid` for a URL that is not understood, `Unsupported` naming the feature that is missing.
-#[expect(clippy::unused_async, reason = "adapters of real engines connect here")]
 pub async fn open(url: &str) -> Result<Arc<dyn Cache>, Error> {
     let (scheme, rest) = url.split_once(':').ok_or_else(|| invalid("it has no scheme"))?;
     match scheme {

@@ -18,7 +18,6 @@ use crate::port::Queue;
 /// # Errors
 ///
 /// `Invalid` for a URL that is not understood, `Unsupported` naming the feature that is missing.
-#[expect(clippy::unused_async, reason = "adapters of real engines connect here")]
 pub async fn open(url: &str, tasks: &Tasks) -> Result<Arc<dyn Queue>, Error> {
     let (scheme, rest) = url.split_once(':').ok_or_else(|| invalid("it has no scheme"))?;
     match scheme {

@@ -47,6 +47,13 @@ pub(super) struct Broker {
 /// A message with the queue that it goes to.
 type Routed = (Arc<Core>, Incoming);
 
+/// Why nothing was published.
+#[derive(Debug)]
+enum Refusal {
+    NoExchange,
+    Full(Arc<Core>, Full),
+}
+
 impl Broker {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
@@ -172,15 +179,13 @@ impl Broker {
             check_message(exchange, message)?;
         }
         let messages: Vec<Arc<Message>> = messages.into_iter().map(Arc::new).collect();
-        let routed = match self.route(exchange, &messages)? {
-            Ok(routed) => routed,
-            Err(_) => {
-                // What has expired where nobody looked still has its share: it goes first.
-                self.sweep();
-                self.route(exchange, &messages)?
-                    .map_err(|(core, full)| self.full(&core, full))?
-            }
-        };
+        let mut routed = self.route(exchange, &messages);
+        if matches!(routed, Err(Refusal::Full(..))) {
+            // What has expired where nobody looked still has its share: it goes first.
+            self.sweep();
+            routed = self.route(exchange, &messages);
+        }
+        let routed = routed.map_err(|refusal| self.refused(exchange, &refusal))?;
         for (core, effects) in deliver(routed) {
             self.settle(&core, effects);
         }
@@ -188,48 +193,48 @@ impl Broker {
     }
 
     /// Finds the queues of each message and takes room in them.
-    fn route(
-        &self,
-        exchange: &str,
-        messages: &[Arc<Message>],
-    ) -> Result<Result<Vec<Routed>, (Arc<Core>, Full)>, Error> {
+    fn route(&self, exchange: &str, messages: &[Arc<Message>]) -> Result<Vec<Routed>, Refusal> {
         let topology = self.topology.read();
         let mut routed = Vec::with_capacity(messages.len());
         let mut targets = Vec::new();
         for message in messages {
             targets.clear();
             if !topology.route(exchange, message, &mut targets) {
+                return Err(Refusal::NoExchange);
+            }
+            for core in &targets {
+                let core = Arc::clone(core);
+                let charge = match core.charge(meter::cost(message)) {
+                    Ok(charge) => charge,
+                    Err(full) => return Err(Refusal::Full(core, full)),
+                };
+                let incoming = Incoming {
+                    message: Arc::clone(message),
+                    charge,
+                    left: None,
+                };
+                routed.push((core, incoming));
+            }
+        }
+        Ok(routed)
+    }
+
+    fn refused(&self, exchange: &str, refusal: &Refusal) -> Error {
+        let (core, full) = match refusal {
+            Refusal::NoExchange => {
                 let operation = format!(
                     "publish to exchange '{}': there is no such exchange",
                     clip(exchange)
                 );
-                return Err(Error::new(ErrorKind::NotFound, operation));
+                return Error::new(ErrorKind::NotFound, operation);
             }
-            for core in &targets {
-                let charge = match core.charge(meter::cost(message)) {
-                    Ok(charge) => charge,
-                    Err(full) => return Ok(Err((Arc::clone(core), full))),
-                };
-                let message = Arc::clone(message);
-                routed.push((
-                    Arc::clone(core),
-                    Incoming {
-                        message,
-                        charge,
-                        left: None,
-                    },
-                ));
-            }
-        }
-        Ok(Ok(routed))
-    }
-
-    fn full(&self, core: &Core, full: Full) -> Error {
+            Refusal::Full(core, full) => (core, full),
+        };
         let why = match full {
             Full::Messages => format!("it holds {} messages", self.limits.messages),
             Full::Bytes => format!("all queues together hold {} bytes", self.limits.bytes),
         };
-        let operation = format!("publish to queue '{}': {why}, its limit", core.name);
+        let operation = format!("publish to queue '{}': {why}, the limit", core.name);
         Error::new(ErrorKind::Unavailable, operation)
     }
 

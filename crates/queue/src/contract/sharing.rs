@@ -1,0 +1,80 @@
+//! What an engine outside this process adds.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::bench::{Bench, ensure, expect};
+use super::case::{Case, Need, Outcome, case};
+use crate::types::{ExchangeKind, Message, QueueOptions};
+
+pub(super) const DURABLE: &[Case] = &[case(
+    "persistent_messages_survive_a_restart",
+    Need::Durable,
+    false,
+    |bench| Box::pin(persistent_messages_survive_a_restart(bench)),
+)];
+
+pub(super) const SHARED: &[Case] = &[
+    case("two_processes_share_a_queue", Need::Shared, false, |bench| {
+        Box::pin(two_processes_share_a_queue(bench))
+    }),
+    case(
+        "a_call_is_answered_from_another_process",
+        Need::Shared,
+        false,
+        |bench| Box::pin(a_call_is_answered_from_another_process(bench)),
+    ),
+];
+
+async fn persistent_messages_survive_a_restart(bench: Bench) -> Outcome {
+    let durable = QueueOptions {
+        durable: true,
+        ..QueueOptions::default()
+    };
+    bench.queue.declare_queue("work", durable).await?;
+    let kept = Message {
+        persistent: true,
+        ..Message::new("work", "kept")
+    };
+    bench.queue.publish("", vec![kept]).await?;
+    bench.restart().await?;
+    let again = bench.open_again().await?;
+    let mut consumer = again.consume("work", 1).await?;
+    expect(&mut consumer, &["kept"]).await?;
+    again.close().await;
+    Ok(())
+}
+
+async fn two_processes_share_a_queue(bench: Bench) -> Outcome {
+    let other = bench.open_again().await?;
+    bench.queue.declare_exchange("topic", ExchangeKind::Topic).await?;
+    bench.queue.declare_queue("work", QueueOptions::default()).await?;
+    bench.queue.bind("work", "topic", "#", &[]).await?;
+    other
+        .publish("topic", vec![Message::new("a", "from the other")])
+        .await?;
+    let mut here = bench.queue.consume("work", 1).await?;
+    expect(&mut here, &["from the other"]).await?;
+    let mut there = other.consume("work", 1).await?;
+    drop(here);
+    let held = expect(&mut there, &["from the other"]).await?;
+    ensure(held[0].redelivered, "it is marked redelivered")?;
+    other.close().await;
+    Ok(())
+}
+
+async fn a_call_is_answered_from_another_process(bench: Bench) -> Outcome {
+    let other = bench.open_again().await?;
+    other.declare_queue("requests", QueueOptions::default()).await?;
+    let mut consumer = other.consume("requests", 1).await?;
+    let answering = Arc::clone(&other);
+    bench.tasks.spawn("answers", async move {
+        if let Some(delivery) = consumer.next().await {
+            assert!(answering.reply(&delivery.message, "there".into()).await.is_ok());
+        }
+    });
+    let request = Message::new("requests", "where?");
+    let reply = bench.queue.call("", request, Duration::from_secs(20)).await?;
+    other.close().await;
+    ensure(reply == "there", "the reply crosses")
+}
