@@ -17,13 +17,35 @@ use crate::settings::{Settings, masked};
 pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem> {
     let database = muster_store::open(&settings.database, tasks)
         .await
-        .map_err(|error| unusable("database", &settings.database, error.kind, &error))?;
+        .map_err(|error| {
+            unusable(
+                "database",
+                &settings.database,
+                error.kind,
+                &error.operation,
+                error.source,
+            )
+        })?;
     let queue = muster_queue::open(&settings.queue, tasks)
         .await
-        .map_err(|error| unusable("queue", &settings.queue, error.kind, &error))?;
-    let cache = muster_cache::open(&settings.cache)
-        .await
-        .map_err(|error| unusable("cache", &settings.cache, error.kind, &error))?;
+        .map_err(|error| {
+            unusable(
+                "queue",
+                &settings.queue,
+                error.kind,
+                &error.operation,
+                error.source,
+            )
+        })?;
+    let cache = muster_cache::open(&settings.cache).await.map_err(|error| {
+        unusable(
+            "cache",
+            &settings.cache,
+            error.kind,
+            &error.operation,
+            error.source,
+        )
+    })?;
     let transport = muster_transport::open(
         muster_transport::Settings {
             home: settings.home.clone(),
@@ -62,18 +84,24 @@ fn this_machine() -> String {
 }
 
 /// Says what is wrong with a back end.
-fn unusable(room: &str, url: &str, kind: ErrorKind, error: &dyn std::error::Error) -> Problem {
+fn unusable(
+    room: &str,
+    url: &str,
+    kind: ErrorKind,
+    operation: &str,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+) -> Problem {
     let code = match kind {
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Cancelled => Code::Unavailable,
         ErrorKind::Internal => Code::Internal,
         _ if room == "database" => Code::InvalidDatabase,
         _ => Code::InvalidConfig,
     };
-    let mut why = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
+    let mut why = operation.to_owned();
+    let mut cause: Option<&dyn std::error::Error> = source.as_deref().map(|source| source as _);
+    while let Some(inner) = cause {
         why = format!("{why}: {inner}");
-        source = inner.source();
+        cause = inner.source();
     }
     let problem = Problem::new(code, format!("the {room} {} cannot be used: {why}", masked(url)));
     problem.hint(format!(
@@ -87,13 +115,21 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_back_end_decides_the_code_and_secrets_stay_hidden() {
-        let error = std::io::Error::other("no such host");
-        let say = |room, kind| unusable(room, "postgres://me:hunter2@db/x", kind, &error);
+        let say = |room, kind| {
+            let source = std::io::Error::other("no such host");
+            unusable(
+                room,
+                "postgres://me:hunter2@db/x",
+                kind,
+                "open it",
+                Some(source.into()),
+            )
+        };
         assert_eq!(say("database", ErrorKind::Corrupt).code, Code::InvalidDatabase);
         assert_eq!(say("queue", ErrorKind::Unsupported).code, Code::InvalidConfig);
         assert_eq!(say("cache", ErrorKind::Unavailable).code, Code::Unavailable);
         let problem = say("database", ErrorKind::Denied);
         assert!(!problem.detail.contains("hunter2"), "{problem}");
-        assert!(problem.detail.contains("no such host"), "{problem}");
+        assert!(problem.detail.ends_with("open it: no such host"), "{problem}");
     }
 }

@@ -20,6 +20,8 @@ use crate::listener::{Peer, Stream};
 const HEADERS: Duration = Duration::from_secs(30);
 /// The most bytes of headers.
 const HEADER_BYTES: usize = 64 * 1024;
+/// How long a client that has connected has to ask its first question when the server stops listening.
+const FIRST_QUESTION: Duration = Duration::from_secs(1);
 /// How long answers in hand have when the process leaves.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -48,7 +50,10 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, lif
         closing,
         work,
     } = life;
+    let asked = CancellationToken::new();
+    let asks = asked.clone();
     let service = service_fn(move |request: Request<Incoming>| {
+        asks.cancel();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
         answer(router.clone(), request)
@@ -59,9 +64,13 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, lif
         .max_buf_size(HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
+    let last_question = async {
+        closing.cancelled().await;
+        let _ = clock::deadline(FIRST_QUESTION, asked.cancelled()).await;
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
-        () = closing.cancelled() => None,
+        () = last_question => None,
     };
     let ended = match ended {
         Some(ended) => ended,

@@ -69,6 +69,11 @@ impl InProcess {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn connections(&self) -> tokio::sync::watch::Receiver<usize> {
+        self.handle.connections()
+    }
+
     /// Waits until the tasks that were submitted here are done, and ends.
     pub(super) async fn close(self) {
         let Self {

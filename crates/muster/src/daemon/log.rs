@@ -6,6 +6,7 @@ use std::path::Path;
 
 use muster_model::Problem;
 use nix::fcntl::OFlag;
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use super::paths::cannot;
@@ -17,12 +18,20 @@ const LARGE: u64 = 8 * 1024 * 1024;
 /// Logs to standard error. Where something logs already, that stays as it is.
 pub(super) fn to_stderr(settings: &Settings) {
     // The settings were read: the text is one that can be.
-    let filter = EnvFilter::builder().parse_lossy(&settings.log);
+    let filter = EnvFilter::builder().parse_lossy(directives(&settings.log));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false);
     let _ = subscriber.try_init();
+}
+
+/// A level alone is that of Muster; what it is made of speaks up when something is wrong.
+fn directives(log: &str) -> String {
+    match log.parse::<Level>() {
+        Ok(Level::ERROR) | Err(_) => log.to_owned(),
+        Ok(level) => format!("warn,muster={level}"),
+    }
 }
 
 /// Opens the log file of a server without a terminal, putting a large one aside first.
@@ -43,6 +52,14 @@ pub(super) fn file(path: &Path) -> Result<File, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_level_alone_is_that_of_muster() {
+        assert_eq!(directives("debug"), "warn,muster=DEBUG");
+        assert_eq!(directives("error"), "error");
+        assert_eq!(directives("off"), "off");
+        assert_eq!(directives("muster_engine=trace"), "muster_engine=trace");
+    }
 
     #[test]
     fn a_large_log_is_put_aside_and_a_small_one_is_kept() {

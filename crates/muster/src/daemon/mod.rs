@@ -31,6 +31,12 @@ pub struct Connected {
 }
 
 impl Connected {
+    /// Returns the number of connections that a server inside this process has.
+    #[cfg(test)]
+    fn connections(&self) -> tokio::sync::watch::Receiver<usize> {
+        self.inside.as_ref().expect("a server inside").connections()
+    }
+
     /// Leaves: nothing to do for a server of its own, an orderly end for one inside this process, which
     /// waits until the tasks that it was given are done.
     pub async fn close(self) {

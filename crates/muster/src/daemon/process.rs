@@ -108,7 +108,7 @@ fn raise_open_files() {
 }
 
 /// A server that is found by clients.
-struct Server {
+pub(super) struct Server {
     process: Process,
     handle: Handle,
     seat: Option<Seat>,
@@ -180,15 +180,7 @@ async fn detached(settings: &Settings) -> Result<Server, Problem> {
     let file = log::file(&paths.log)?;
     nix::unistd::dup2_stderr(&file).map_err(|errno| cannot(&paths.log, "used", &errno.into()))?;
     log::to_stderr(settings);
-    let signals = Signals::take()?;
-    let (process, handle, seat) = on_socket(settings, &paths).await?;
-    Ok(Server {
-        process,
-        handle,
-        seat: Some(seat),
-        signals,
-        start_lock: Some(paths.start_lock),
-    })
+    Server::on_demand(settings, &paths).await
 }
 
 async fn on_socket(settings: &Settings, paths: &Paths) -> Result<(Process, Handle, Seat), Problem> {
@@ -241,8 +233,21 @@ async fn on_loopback(settings: &Settings, paths: &Paths, text: &str) -> Result<(
 }
 
 impl Server {
+    /// Starts a server on the user's socket that leaves by itself.
+    pub(super) async fn on_demand(settings: &Settings, paths: &Paths) -> Result<Self, Problem> {
+        let signals = Signals::take()?;
+        let (process, handle, seat) = on_socket(settings, paths).await?;
+        Ok(Self {
+            process,
+            handle,
+            seat: Some(seat),
+            signals,
+            start_lock: Some(paths.start_lock.clone()),
+        })
+    }
+
     /// Serves until there is a reason to leave, and leaves.
-    async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         loop {
             let why = self.next().await;
             if matches!(why, Why::Idle) && !self.is_alone().await {

@@ -8,27 +8,11 @@ use muster_model::problem::Code;
 use nix::unistd::{Uid, chown, geteuid};
 use tokio::net::UnixStream;
 
-use super::lock::{self, Lock};
-use super::paths::{Paths, socket_of_ours};
-use super::seat::Seat;
-use super::token;
-use crate::settings::{Environment, Overrides, Settings};
-
-/// A user's folders, fresh.
-struct Home {
-    folder: tempfile::TempDir,
-    paths: Paths,
-}
-
-fn home() -> Home {
-    let folder = tempfile::tempdir().expect("a folder");
-    let text = folder.path().as_os_str().to_owned();
-    let variables = [("HOME".into(), text.clone()), ("XDG_RUNTIME_DIR".into(), text)];
-    let environment = Environment::new(variables.into(), folder.path().to_owned()).expect("a home");
-    let settings = Settings::from_environment(&environment, Overrides::default()).expect("settings");
-    let paths = Paths::of(&settings);
-    Home { folder, paths }
-}
+use super::super::lock::{self, Lock};
+use super::super::paths::socket_of_ours;
+use super::super::seat::Seat;
+use super::super::token;
+use super::{Home, home};
 
 fn prepared() -> Home {
     let home = home();
@@ -124,7 +108,9 @@ async fn a_lock_is_held_by_one_and_says_by_whom() {
     let mut held = Lock::try_take(path).expect("a file").expect("the lock");
     held.sign();
     assert!(Lock::try_take(path).expect("a file").is_none());
-    let problem = Lock::take(path, Duration::from_millis(30)).await.expect_err("held");
+    let problem = Lock::take(path, Duration::from_millis(30))
+        .await
+        .expect_err("held");
     assert_eq!(problem.code, Code::Unavailable);
     let us = std::process::id();
     assert_eq!(lock::holder(path), Some(us));
