@@ -1,6 +1,13 @@
 //! Every case of the contract on every adapter, and what is SQLite's alone: whose file it is, and what is
 //! left when the process is killed.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, which clippy does not see without the usual harness"
+)]
+
 #[path = "sqlite/files.rs"]
 mod files;
 #[path = "sqlite/killed.rs"]

@@ -29,6 +29,13 @@ pub(crate) fn trials() -> Vec<Trial> {
             let tasks = Tasks::new();
             super::within_patience(tasks.clone(), what_was_answered_survives_a_kill(tasks))
         }),
+        Trial::test("sqlite::many_processes_may_open_a_new_database_at_once", || {
+            let tasks = Tasks::new();
+            super::within_patience(
+                tasks.clone(),
+                many_processes_may_open_a_new_database_at_once(tasks),
+            )
+        }),
         Trial::test("sqlite::two_processes_work_side_by_side", || {
             let tasks = Tasks::new();
             super::within_patience(tasks.clone(), two_processes_work_side_by_side(tasks))
@@ -190,4 +197,29 @@ async fn two_processes_work_side_by_side(tasks: Tasks) {
         check_counts(&opened, id).await;
     }
     assert!(theirs.iter().all(|(_, run)| !ours.contains(&run.task)));
+}
+
+async fn many_processes_may_open_a_new_database_at_once(tasks: Tasks) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("muster.db").display());
+    let processes: Vec<_> = (0..4)
+        .map(|_| {
+            let url = url.clone();
+            tokio::task::spawn_blocking(move || killed_after(&url, 5))
+        })
+        .collect();
+    let mut said = Vec::new();
+    for process in processes {
+        said.extend(process.await.unwrap());
+    }
+    let opened = open(&url, &tasks).await.unwrap();
+    let submitted: Vec<TaskId> = said
+        .iter()
+        .filter(|(what, _)| what == "submitted")
+        .map(|(_, run)| run.task)
+        .collect();
+    assert!(submitted.len() >= 4);
+    for task in submitted {
+        check_counts(&opened, task).await;
+    }
 }

@@ -9,12 +9,15 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value}
 
 use super::group::{Group, Run, Tally};
 use super::record::{self, bytes_counted};
-use super::statement::{Fat, for_update, or_keep, or_update, tuples};
+use super::statement::{Fat, for_update, or_keep, or_update, runs_by_key};
 use super::translate::during;
 use crate::error::Error;
 use crate::types::Applied;
 
 const OPERATION: &str = "apply";
+
+/// The columns of a run that a decision needs.
+const READ: &str = "r.task_id, r.idx, r.state, r.attempt, r.started_at, r.executor";
 
 /// The columns of a run that changes write.
 const CHANGING: [&str; 12] = [
@@ -81,7 +84,7 @@ async fn read_runs(
     group: &mut Group,
 ) -> Result<(), Error> {
     let backend = transaction.get_database_backend();
-    let (open, close) = tuples(backend);
+    let (head, tail) = runs_by_key(backend, READ);
     let mut values = Vec::with_capacity(keys.len() * 2);
     for key in keys {
         if let Some(task) = record::row_id(key.task) {
@@ -90,12 +93,9 @@ async fn read_runs(
         }
     }
     let rows = Fat {
-        head: &format!(
-            "SELECT task_id, idx, state, attempt, started_at, executor FROM runs \
-             WHERE (task_id, idx) IN {open}"
-        ),
+        head: &head,
         width: 2,
-        tail: &format!("{close} {}", for_update(backend)),
+        tail: &tail,
     }
     .query(transaction, values)
     .await
@@ -298,4 +298,62 @@ fn counting(backend: DbBackend) -> String {
         mark(places + 2)
     ));
     sql
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::DatabaseConnection;
+
+    use super::*;
+    use crate::adapters::sql::read;
+
+    async fn plan(db: &DatabaseConnection, sql: &str) -> String {
+        let sql = format!("EXPLAIN QUERY PLAN {sql}");
+        let rows = db
+            .query_all_raw(Statement::from_string(DbBackend::Sqlite, sql))
+            .await
+            .unwrap();
+        rows.iter()
+            .map(|row| row.try_get::<String>("", "detail").unwrap() + "\n")
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn no_frequent_statement_walks_a_whole_table() {
+        let tasks = muster_runtime::Tasks::new();
+        let database = crate::adapters::sqlite::open_memory(&tasks).await.unwrap();
+        let (head, tail) = runs_by_key(DbBackend::Sqlite, READ);
+        let by_key = Fat {
+            head: &head,
+            width: 2,
+            tail: &tail,
+        };
+        let open = format!(
+            "SELECT idx FROM runs WHERE task_id = ? AND idx >= ? AND {} ORDER BY idx",
+            read::OPEN
+        );
+        let started = format!(
+            "SELECT DISTINCT executor FROM runs WHERE {} AND executor IS NOT NULL",
+            read::STARTED
+        );
+        let statements = [
+            by_key.text(DbBackend::Sqlite, 1),
+            by_key.text(DbBackend::Sqlite, 64),
+            "SELECT id FROM tasks WHERE id IN ( (?),(?) )".to_owned(),
+            open,
+            started,
+            "SELECT id FROM tasks WHERE finished_at IS NULL ORDER BY id".to_owned(),
+            "SELECT id FROM tasks WHERE request_id = ?".to_owned(),
+        ];
+        for sql in statements {
+            let plan = plan(&database.readers, &sql).await;
+            for table in ["runs", "tasks", "r"] {
+                assert!(
+                    !plan.lines().any(|line| line.trim() == format!("SCAN {table}")),
+                    "{sql}\n{plan}"
+                );
+            }
+            assert!(plan.contains("SEARCH"), "{sql}\n{plan}");
+        }
+    }
 }

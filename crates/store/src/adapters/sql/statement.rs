@@ -68,7 +68,7 @@ impl Fat<'_> {
         pieces
     }
 
-    fn text(&self, backend: DbBackend, rows: usize) -> String {
+    pub(crate) fn text(&self, backend: DbBackend, rows: usize) -> String {
         let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width * 6);
         sql.push_str(self.head);
         let mut parameter = 0;
@@ -121,12 +121,23 @@ pub(crate) fn or_keep(backend: DbBackend, column: &str) -> String {
     }
 }
 
-/// Returns how a list of tuples begins and ends after `IN`.
-pub(crate) fn tuples(backend: DbBackend) -> (&'static str, &'static str) {
-    match backend {
-        DbBackend::MySql => ("(", ")"),
-        _ => ("(VALUES", ")"),
+/// Returns the head and the tail of a select of runs (`r`) whose keys stand between them, locked against
+/// others' changes until the commit.
+///
+/// SQLite would walk the whole table for `(task_id, idx) IN (VALUES …)`; joined in this order, it looks each
+/// key up.
+pub(crate) fn runs_by_key(backend: DbBackend, columns: &str) -> (String, String) {
+    let lock = for_update(backend);
+    if backend == DbBackend::MySql {
+        let head = format!("SELECT {columns} FROM runs r WHERE (r.task_id, r.idx) IN (");
+        return (head, format!(") {lock}"));
     }
+    let of = if lock.is_empty() { "" } else { "OF r" };
+    let tail = format!(
+        ") SELECT {columns} FROM wanted w CROSS JOIN runs r \
+         WHERE r.task_id = w.task_id AND r.idx = w.idx {lock} {of}"
+    );
+    ("WITH wanted (task_id, idx) AS (VALUES".to_owned(), tail)
 }
 
 /// Returns what keeps others from changing the rows that are read, until the commit. A write transaction of
