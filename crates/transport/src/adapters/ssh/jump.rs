@@ -28,7 +28,14 @@ pub(crate) async fn through(
     access: &Access,
     trace: &Trace,
 ) -> Result<(russh::ChannelStream<Msg>, Arc<Login>), ConnectError> {
-    let login = shared(settings, jump, access, trace).await?;
+    let login = shared(settings, jump, access, trace).await.map_err(|error| {
+        let message = format!(
+            "{}: the jump host cannot be passed: {}",
+            target.label(),
+            error.message
+        );
+        ConnectError::new(Unreachable::Jump, message)
+    })?;
     let opened = login
         .handle
         .channel_open_direct_tcpip(&target.host, u32::from(target.port), "127.0.0.1", 0)
@@ -75,12 +82,7 @@ async fn shared(
     let inner = Arc::new(Trace::default());
     trace.enter(Phase::Jumping(jump.label(), Some(Arc::clone(&inner))));
     // Boxed, since a jump host may have a jump host of its own.
-    let login = Box::pin(connect::login_traced(settings, jump, access, &inner))
-        .await
-        .map_err(|error| {
-            let message = format!("the jump host could not be passed: {}", error.message);
-            ConnectError::new(Unreachable::Jump, message)
-        })?;
+    let login = Box::pin(connect::login_traced(settings, jump, access, &inner)).await?;
     let login = Arc::new(login);
     *place = Arc::downgrade(&login);
     Ok(login)

@@ -126,6 +126,7 @@ impl Attempt<'_> {
                 Answer::Asked(prompt) => return End::Asked(prompt),
                 Answer::Partly => {
                     self.tried.partly = true;
+                    self.tried.password = false;
                     // Keys that were shown too early may do now; the one that did is not shown again.
                     if method != Method::PublicKey {
                         self.shown = 0;

@@ -52,6 +52,18 @@ pub(super) fn refused(
         );
         return say(Unreachable::WrongPassword, resolved, &what);
     }
+    if tried.partly {
+        let what = format!(
+            "one way to log in did, and the host wants another as well: {}. There is no other to try{}",
+            listed(accepted),
+            if takes_password && resolved.password.is_none() {
+                ": run again with --ask-password"
+            } else {
+                ""
+            },
+        );
+        return say(Unreachable::NoMethod, resolved, &what);
+    }
     let ask = if takes_password && resolved.password.is_none() {
         "; it takes a password as well: run again with --ask-password"
     } else {
@@ -65,13 +77,6 @@ pub(super) fn refused(
     if let Some((path, why)) = named {
         let what = format!("the key {} cannot be used: {why}", path.display());
         return say(Unreachable::KeyUnusable, resolved, &what);
-    }
-    if !tried.keys.is_empty() && tried.partly {
-        let what = format!(
-            "one way to log in is not enough: the host wants {} as well{ask}",
-            listed(accepted)
-        );
-        return say(Unreachable::NoMethod, resolved, &what);
     }
     if !tried.keys.is_empty() {
         let what = format!(

@@ -38,6 +38,10 @@ impl Source for Disk {
                 )));
             }
         }
+        // A device says nothing (`-F /dev/null`), and may have no end.
+        if !metadata.is_file() {
+            return Ok(Some(Arc::default()));
+        }
         let stamp = Stamp::of(&metadata);
         let known = lock()
             .get(path)

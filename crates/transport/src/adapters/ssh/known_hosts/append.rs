@@ -40,7 +40,8 @@ pub(crate) fn append(path: &Path, name: &str, key: &[u8], hashed: bool) -> Resul
             .open(path)?;
         let mut line = format!("{name} {algorithm} {}\n", STANDARD.encode(key));
         // A last line without an end would swallow this one.
-        if file.metadata()?.len() > 0 {
+        let metadata = file.metadata()?;
+        if metadata.is_file() && metadata.len() > 0 {
             let mut last = [0];
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;

@@ -87,7 +87,12 @@ async fn remembered<T: Send + Sync + 'static>(
         if metadata.len() > FILE_BYTES {
             return Err(format!("{}: the file is larger than 256 MiB", path.display()));
         }
-        let bytes = std::fs::read(&path).map_err(unreadable)?;
+        // Devices and pipes may have no end; /dev/null is a way to say that nobody is known.
+        let bytes = if metadata.is_file() {
+            std::fs::read(&path).map_err(unreadable)?
+        } else {
+            Vec::new()
+        };
         let value = read(&path, &String::from_utf8_lossy(&bytes))?;
         Ok(Some((path, stamp, Arc::new(value))))
     };
