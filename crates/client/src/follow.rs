@@ -18,6 +18,8 @@ use crate::sse::{Parser, Raw};
 
 /// A server sends at least a comment every 15 seconds: after this long without a byte it is gone.
 const SILENCE: Duration = Duration::from_secs(60);
+/// A stream that has held this long was no failed try.
+const STEADY: Duration = Duration::from_secs(10);
 /// So many tries in a row that bring no event, and following ends: about half a minute.
 const TRIES: u32 = 20;
 
@@ -43,6 +45,7 @@ pub(crate) fn events(client: Client, task: TaskId) -> Events {
         live: None,
         seen: Seen::default(),
         tries: 0,
+        opening: true,
         ended: false,
     };
     let stream = unfold(follower, |mut follower| async move {
@@ -66,6 +69,8 @@ struct Follower {
     seen: Seen,
     /// Tries since the last event.
     tries: u32,
+    /// The stream begins: its first event is the task as it stands, even of a task that is done already.
+    opening: bool,
     ended: bool,
 }
 
@@ -74,6 +79,7 @@ struct Live {
     download: Download,
     parser: Parser,
     ready: VecDeque<Raw>,
+    since: tokio::time::Instant,
 }
 
 impl Follower {
@@ -84,6 +90,9 @@ impl Follower {
                     Ok(raw) => raw,
                     Err(why) => {
                         tracing::debug!(task = %self.task, why, "the event stream ended early");
+                        if live.since.elapsed() >= STEADY {
+                            self.tries = 0;
+                        }
                         self.live = None;
                         continue;
                     }
@@ -104,12 +113,22 @@ impl Follower {
                     format!("an event of the server cannot be read: {error}"),
                 )
             })?;
-            self.tries = 0;
             if !raw.id.is_empty() {
                 self.last_id.clone_from(&raw.id);
             }
+            match &event {
+                Event::Reset => self.opening = true,
+                Event::Task(task) => {
+                    let first = std::mem::take(&mut self.opening);
+                    self.ended = !first && task.state == TaskState::Done;
+                }
+                Event::Run(_) | Event::Output(_) => {}
+            }
             if self.seen.is_new(&event) {
-                self.ended = matches!(&event, Event::Task(task) if task.state == TaskState::Done);
+                // The task as it stands is no progress: every stream begins with it.
+                if !matches!(event, Event::Task(_)) {
+                    self.tries = 0;
+                }
                 return Ok((raw.id, event));
             }
         }
@@ -135,10 +154,12 @@ impl Follower {
         }
         match self.client.open_events(self.task, &self.last_id).await {
             Ok(download) => {
+                self.opening = self.last_id.is_empty();
                 self.live = Some(Live {
                     download,
                     parser: Parser::new(),
                     ready: VecDeque::new(),
+                    since: tokio::time::Instant::now(),
                 });
                 Ok(())
             }

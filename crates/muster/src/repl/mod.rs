@@ -58,8 +58,10 @@ pub async fn serve(context: &mut Context, interrupt: &mut Signal) -> Result<u8, 
 
 /// What comes after a line.
 enum Next {
-    /// Another one; this is the exit code so far.
+    /// Another one; this is the exit code of the last command.
     Line(u8),
+    /// Another one; there was no command in this one.
+    Blank,
     /// The end.
     End,
 }
@@ -94,7 +96,7 @@ async fn at_terminal(context: &mut Context, interrupt: &mut Signal) -> Result<u8
             }
         };
         match one(context, interrupt, &line).await? {
-            Next::Line(_) => {}
+            Next::Line(_) | Next::Blank => {}
             Next::End => break,
         }
         take_submitted(context, &mut watched).await;
@@ -132,6 +134,7 @@ async fn from_pipe(context: &mut Context, interrupt: &mut Signal) -> Result<u8, 
         }
         match one(context, interrupt, &std::mem::take(&mut pending)).await? {
             Next::Line(now) => code = now,
+            Next::Blank => {}
             Next::End => break,
         }
         take_submitted(context, &mut watched).await;
@@ -164,7 +167,7 @@ async fn one(context: &mut Context, interrupt: &mut Signal, line: &str) -> Resul
         all => all,
     };
     match words {
-        [] => return Ok(Next::Line(exit::SUCCESS)),
+        [] => return Ok(Next::Blank),
         [word] if word == "exit" || word == "quit" => return Ok(Next::End),
         [word] if word == "help" || word == "?" => {
             context.print(&help()).await?;
@@ -197,9 +200,13 @@ async fn tell(context: &mut Context, stop: &Stop) -> u8 {
 }
 
 fn help() -> String {
-    let mut command = PromptLine::command().about("Type a command; `help COMMAND` says more of one.");
-    format!(
-        "{}\n  exit         Leave; tasks go on\n\nCtrl-C leaves tasks running; Tab completes; an open quote or a \\ at the end goes on in the next line.\n",
-        command.render_help().to_string().trim_end()
-    )
+    let mut command = PromptLine::command()
+        .about("Type a command; `help COMMAND` says more of one.")
+        .mut_subcommand("demo", |demo| demo.hide(true))
+        .disable_help_flag(true)
+        .after_help(
+            "`exit` or Ctrl-D leaves; tasks go on. Ctrl-C clears the line, or stops following. Tab completes. \
+             An open quote, or a \\ at the end, goes on in the next line.",
+        );
+    format!("{}\n", command.render_help().to_string().trim_end())
 }

@@ -9,28 +9,50 @@ use muster_model::problem::Code;
 ///
 /// `invalid-request` where a quote is not closed.
 pub(super) fn words(line: &str) -> Result<Vec<String>, Problem> {
-    shlex::split(line).ok_or_else(|| {
+    shlex::split(&joined(line)).ok_or_else(|| {
         Problem::new(Code::InvalidRequest, "the line ends within a quote").hint("close the quote")
     })
+}
+
+/// Returns the line without the backslashes at ends of lines, and those ends.
+fn joined(line: &str) -> String {
+    let mut joined = String::with_capacity(line.len());
+    let mut in_single_quotes = false;
+    let mut in_double_quotes = false;
+    let mut characters = line.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if !in_single_quotes => match characters.next() {
+                Some('\n') => continue,
+                next => {
+                    joined.push(character);
+                    joined.extend(next);
+                    continue;
+                }
+            },
+            '\'' if !in_double_quotes => in_single_quotes = !in_single_quotes,
+            '"' if !in_single_quotes => in_double_quotes = !in_double_quotes,
+            _ => {}
+        }
+        joined.push(character);
+    }
+    joined
 }
 
 /// Tells whether a line is whole: no quote is open, and no backslash stands at its end.
 pub(super) fn is_complete(line: &str) -> bool {
     let mut quote = None;
-    let mut characters = line.chars();
-    while let Some(character) = characters.next() {
+    let mut escaped = false;
+    for character in line.chars() {
         match (quote, character) {
-            (None | Some('"'), '\\') => {
-                if characters.next().is_none() {
-                    return false;
-                }
-            }
+            _ if escaped => escaped = false,
+            (None | Some('"'), '\\') => escaped = true,
             (None, '"' | '\'') => quote = Some(character),
             (Some(open), _) if open == character => quote = None,
             _ => {}
         }
     }
-    quote.is_none()
+    quote.is_none() && !escaped
 }
 
 #[cfg(test)]
@@ -49,6 +71,7 @@ mod tests {
                 &["run", "echo \"$HOME\"", "--hosts", "a"],
             ),
             ("run 'one\ntwo'", &["run", "one\ntwo"]),
+            ("run 'a\\\nb' \"c\\\nd\" e\\\nf", &["run", "a\\\nb", "cd", "ef"]),
             ("  ", &[]),
         ] {
             assert_eq!(words(line).expect(line), expected);

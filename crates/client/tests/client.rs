@@ -1,0 +1,420 @@
+//! The client against a server that answers as a script says, breaks off where the script says, and keeps
+//! what it was asked: bytes on a real socket.
+#![expect(clippy::expect_used, reason = "a helper of tests fails its test")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use futures_util::StreamExt;
+use muster_client::{Address, Client, RunsQuery, request_id};
+use muster_model::problem::Code;
+use muster_model::wire::{Event, OutputEvent, Submit, Targets, TaskView, Work, WorkOptions};
+use muster_model::{Counts, Problem, Stream, TaskId, Timestamp};
+
+/// What the server does with one request.
+enum Act {
+    /// Answers with a status and a body.
+    Answer(u16, String),
+    /// Answers, and closes the connection.
+    AnswerAndClose(u16, String),
+    /// Reads the request and closes the connection without a word.
+    Break,
+    /// Sends a chunked body piece by piece, and ends it properly.
+    Stream(Vec<Vec<u8>>),
+    /// Sends a chunked body piece by piece, and breaks the connection.
+    StreamAndBreak(Vec<Vec<u8>>),
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// Which connection it came on, from 0.
+    connection: usize,
+    line: String,
+    headers: String,
+    body: String,
+}
+
+struct Server {
+    client: Client,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    thread: Option<JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Serves until the script is done.
+    fn start(script: Vec<Act>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path: PathBuf = folder.path().join("s");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&asked);
+        let thread = std::thread::Builder::new()
+            .spawn(move || serve(&listener, script, &heard))
+            .expect("a thread");
+        Self {
+            client: Client::new(Address::Unix(path), "1.2.3"),
+            asked,
+            thread: Some(thread),
+            _folder: folder,
+        }
+    }
+
+    /// Waits until the script is done, and returns what was asked.
+    fn asked(mut self) -> Vec<Asked> {
+        drop(self.client);
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("the server");
+        }
+        self.asked.lock().expect("what was asked").clone()
+    }
+}
+
+fn serve(listener: &UnixListener, script: Vec<Act>, asked: &Mutex<Vec<Asked>>) {
+    let mut script = script.into_iter().peekable();
+    let mut connection = 0;
+    while script.peek().is_some() {
+        let (stream, _) = listener.accept().expect("a connection");
+        let mut reader = BufReader::new(stream.try_clone().expect("a descriptor"));
+        while script.peek().is_some() {
+            let Some(request) = read_request(&mut reader, connection) else {
+                break;
+            };
+            asked.lock().expect("what was asked").push(request);
+            if !act(&stream, script.next().expect("an act")) {
+                break;
+            }
+        }
+        connection += 1;
+    }
+}
+
+fn read_request(reader: &mut BufReader<UnixStream>, connection: usize) -> Option<Asked> {
+    let mut line = String::new();
+    if reader.read_line(&mut line).ok()? == 0 {
+        return None;
+    }
+    let mut headers = String::new();
+    loop {
+        let mut header = String::new();
+        reader.read_line(&mut header).expect("a header");
+        if header.trim().is_empty() {
+            break;
+        }
+        headers.push_str(&header.to_ascii_lowercase());
+    }
+    let length = headers
+        .lines()
+        .find_map(|header| header.strip_prefix("content-length: "))
+        .map_or(0, |length| length.trim().parse().expect("a length"));
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("a body");
+    Some(Asked {
+        connection,
+        line: line.trim().to_owned(),
+        headers,
+        body: String::from_utf8(body).expect("text"),
+    })
+}
+
+/// Does one act; tells whether the connection stays.
+fn act(mut stream: &UnixStream, act: Act) -> bool {
+    let answer = |status: u16, body: &str, close: &str| {
+        format!(
+            "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{close}content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    match act {
+        Act::Answer(status, body) => {
+            stream
+                .write_all(answer(status, &body, "").as_bytes())
+                .expect("written");
+            true
+        }
+        // As a server that closes idle connections does: without saying so before.
+        Act::AnswerAndClose(status, body) => {
+            stream
+                .write_all(answer(status, &body, "").as_bytes())
+                .expect("written");
+            stream.shutdown(std::net::Shutdown::Both).expect("closed");
+            false
+        }
+        Act::Break => {
+            stream.shutdown(std::net::Shutdown::Both).expect("closed");
+            false
+        }
+        Act::Stream(pieces) => {
+            write_chunks(stream, &pieces);
+            stream.write_all(b"0\r\n\r\n").expect("written");
+            true
+        }
+        Act::StreamAndBreak(pieces) => {
+            write_chunks(stream, &pieces);
+            stream.shutdown(std::net::Shutdown::Both).expect("closed");
+            false
+        }
+    }
+}
+
+fn write_chunks(mut stream: &UnixStream, pieces: &[Vec<u8>]) {
+    stream
+        .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        .expect("written");
+    for piece in pieces {
+        let head = format!("{:x}\r\n", piece.len());
+        stream.write_all(head.as_bytes()).expect("written");
+        stream.write_all(piece).expect("written");
+        stream.write_all(b"\r\n").expect("written");
+    }
+}
+
+fn task(done: bool) -> TaskView {
+    TaskView {
+        id: TaskId(7),
+        kind: "command".into(),
+        command: "x".into(),
+        state: if done {
+            muster_model::task::TaskState::Done
+        } else {
+            muster_model::task::TaskState::Running
+        },
+        created_at: Timestamp(0),
+        finished_at: None,
+        counts: Counts::default(),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("JSON")
+}
+
+fn submit() -> Submit {
+    Submit {
+        request_id: request_id().expect("random"),
+        work: Work::Command { command: "x".into() },
+        targets: Targets {
+            hosts: vec!["a".into()],
+            exclude: Vec::new(),
+        },
+        options: WorkOptions::default(),
+        stdin_base64: None,
+        secrets: muster_model::wire::Secrets::default(),
+        dry_run: false,
+    }
+}
+
+fn sse(id: &str, event: &Event) -> Vec<u8> {
+    format!("id: {id}\nevent: x\ndata: {}\n\n", json(event)).into_bytes()
+}
+
+fn output(offset: u64, text: &str) -> Event {
+    Event::Output(OutputEvent {
+        task: TaskId(7),
+        index: 0,
+        host: "a".into(),
+        attempt: 1,
+        stream: Stream::Stdout,
+        offset,
+        data: Some(text.into()),
+        data_base64: None,
+    })
+}
+
+#[tokio::test]
+async fn a_submit_whose_connection_breaks_is_sent_again_under_the_same_name() {
+    let server = Server::start(vec![Act::Break, Act::Break, Act::Answer(201, json(&task(false)))]);
+    let submitted = server.client.submit(&submit()).await.expect("accepted");
+    assert_eq!(submitted.id, TaskId(7));
+    let asked = server.asked();
+    assert_eq!(asked.len(), 3);
+    assert!(
+        asked
+            .iter()
+            .all(|request| request.line == "POST /api/v1/tasks HTTP/1.1")
+    );
+    assert!(asked.iter().all(|request| request.body == asked[0].body));
+}
+
+#[tokio::test]
+async fn adding_hosts_is_never_sent_twice() {
+    let server = Server::start(vec![Act::Break]);
+    let problem = server.client.add_hosts(&[]).await.expect_err("it broke");
+    assert_eq!(problem.code, Code::Unavailable);
+    assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn connections_are_used_again_and_name_the_protocol() {
+    let page = "{\"runs\":[],\"next_from\":null}";
+    let server = Server::start(vec![
+        Act::Answer(200, json(&task(false))),
+        Act::Answer(200, page.into()),
+        Act::Answer(404, json(&Problem::new(Code::UnknownTask, "there is no task 9"))),
+        Act::Answer(200, json(&task(true))),
+    ]);
+    let client = &server.client;
+    client.task(TaskId(7)).await.expect("a task");
+    let query = RunsQuery {
+        from: 5,
+        ..RunsQuery::default()
+    };
+    client.runs(TaskId(7), &query).await.expect("a page");
+    let problem = client.task(TaskId(9)).await.expect_err("no task");
+    assert_eq!(
+        (problem.code, problem.detail.as_str()),
+        (Code::UnknownTask, "there is no task 9")
+    );
+    client.task(TaskId(7)).await.expect("a task");
+    let asked = server.asked();
+    assert!(asked.iter().all(|request| request.connection == 0), "{asked:?}");
+    assert_eq!(asked[1].line, "GET /api/v1/tasks/7/runs?from=5 HTTP/1.1");
+    assert!(asked[0].headers.contains("muster-protocol: 1\r\n"));
+    assert!(asked[0].headers.contains("muster-client-version: 1.2.3\r\n"));
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_has_closed_meanwhile_is_not_used() {
+    let server = Server::start(vec![
+        Act::AnswerAndClose(200, json(&task(false))),
+        Act::Answer(200, "{\"removed\":1}".into()),
+    ]);
+    server.client.task(TaskId(7)).await.expect("a task");
+    let removed = server.client.remove_hosts("a").await.expect("removed");
+    assert_eq!(removed, 1, "what is never sent twice goes through all the same");
+    assert_eq!(server.asked()[1].connection, 1);
+}
+
+#[tokio::test]
+async fn nobody_at_the_address_is_told_at_once_and_by_name() {
+    let client = Client::new(Address::Unix("/nonexistent/socket".into()), "1.2.3");
+    let problem = client.submit(&submit()).await.expect_err("nobody");
+    assert_eq!(problem.code, Code::Unavailable);
+    assert!(problem.detail.contains("/nonexistent/socket"), "{problem}");
+}
+
+#[tokio::test]
+async fn events_are_taken_up_where_the_connection_broke() {
+    let server = Server::start(vec![
+        Act::StreamAndBreak(vec![
+            sse("1", &Event::Task(task(false))),
+            sse("2", &output(0, "one")),
+            b"id: 3\ndata: {\"cut".to_vec(),
+        ]),
+        Act::Break,
+        Act::Stream(vec![
+            sse("3", &output(8, "two")),
+            sse("4", &Event::Task(task(true))),
+        ]),
+    ]);
+    let events: Vec<_> = server.client.events(TaskId(7)).collect().await;
+    let events: Vec<Event> = events
+        .into_iter()
+        .map(|event| event.expect("an event").1)
+        .collect();
+    let expected = [
+        Event::Task(task(false)),
+        output(0, "one"),
+        output(8, "two"),
+        Event::Task(task(true)),
+    ];
+    assert_eq!(events, expected);
+    let asked = server.asked();
+    assert!(!asked[0].headers.contains("last-event-id"));
+    assert!(
+        asked
+            .last()
+            .expect("requests")
+            .headers
+            .contains("last-event-id: 2\r\n")
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_begins_anew_repeats_no_output() {
+    let server = Server::start(vec![
+        Act::StreamAndBreak(vec![
+            sse("1", &Event::Task(task(false))),
+            sse("2", &output(0, "one")),
+            sse("3", &output(8, "two")),
+        ]),
+        Act::Stream(vec![
+            sse("n1", &Event::Reset),
+            sse("n1", &Event::Task(task(true))),
+            sse("n2", &output(0, "one")),
+            sse("n3", &output(8, "two")),
+            sse("n4", &output(16, "three")),
+            sse("end", &Event::Task(task(true))),
+        ]),
+    ]);
+    let events: Vec<_> = server.client.events(TaskId(7)).collect().await;
+    let texts: Vec<String> = events
+        .into_iter()
+        .filter_map(|event| match event.expect("an event").1 {
+            Event::Output(output) => output.data,
+            _ => None,
+        })
+        .collect();
+    assert_eq!(texts, ["one", "two", "three"]);
+}
+
+#[tokio::test]
+async fn a_task_that_is_done_already_is_followed_to_the_end_of_its_story() {
+    let server = Server::start(vec![Act::Stream(vec![
+        sse("1", &Event::Task(task(true))),
+        sse("2", &output(0, "one")),
+        sse("end", &Event::Task(task(true))),
+    ])]);
+    let events: Vec<_> = server.client.events(TaskId(7)).collect().await;
+    assert_eq!(events.len(), 3, "{events:?}");
+}
+
+#[tokio::test]
+async fn a_problem_in_the_stream_ends_it() {
+    let problem = Problem::new(Code::Internal, "the output is damaged");
+    let told = format!("event: problem\ndata: {}\n\n", json(&problem)).into_bytes();
+    let server = Server::start(vec![Act::Stream(vec![sse("1", &Event::Task(task(false))), told])]);
+    let events: Vec<_> = server.client.events(TaskId(7)).collect().await;
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[1].as_ref().expect_err("a problem"), &problem);
+}
+
+#[tokio::test]
+async fn a_download_comes_piece_by_piece_and_one_that_breaks_is_no_end() {
+    let server = Server::start(vec![
+        Act::Stream(vec![b"ab".to_vec(), b"cd".to_vec()]),
+        Act::StreamAndBreak(vec![b"ab".to_vec()]),
+    ]);
+    let mut download = server
+        .client
+        .output(TaskId(7), 3, Stream::Stderr)
+        .await
+        .expect("a download");
+    let mut whole = Vec::new();
+    while let Some(bytes) = download.chunk().await.expect("bytes") {
+        whole.extend_from_slice(&bytes);
+    }
+    assert_eq!(whole, b"abcd");
+    let mut download = server
+        .client
+        .output(TaskId(7), 3, Stream::Stderr)
+        .await
+        .expect("a download");
+    let problem = loop {
+        match download.chunk().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a broken download looked whole"),
+            Err(problem) => break problem,
+        }
+    };
+    assert_eq!(problem.code, Code::Unavailable);
+    drop(download);
+    assert_eq!(
+        server.asked()[0].line,
+        "GET /api/v1/tasks/7/runs/3/stderr HTTP/1.1"
+    );
+}
