@@ -76,6 +76,8 @@ pub struct Settings {
     pub runtime_dir: PathBuf,
     values: Vec<Value>,
     config: Option<PathBuf>,
+    /// The variables that name folders and were followed.
+    folders_named: Vec<&'static str>,
 }
 
 /// One line of `muster config`.
@@ -153,14 +155,18 @@ impl Settings {
             },
             source: value.source.clone(),
         };
-        let folder = |name, path: &Path, source: &str| Row {
-            name,
-            value: path.display().to_string(),
-            source: source.to_owned(),
-        };
         let mut rows: Vec<Row> = self.values.iter().map(row).collect();
-        rows.push(folder("state folder", &self.state_dir, "XDG_STATE_HOME"));
-        rows.push(folder("runtime folder", &self.runtime_dir, "XDG_RUNTIME_DIR"));
+        for (name, path, variable) in [
+            ("state folder", &self.state_dir, "XDG_STATE_HOME"),
+            ("runtime folder", &self.runtime_dir, "XDG_RUNTIME_DIR"),
+        ] {
+            let named = self.folders_named.contains(&variable);
+            rows.push(Row {
+                name,
+                value: path.display().to_string(),
+                source: if named { variable } else { "default" }.to_owned(),
+            });
+        }
         rows
     }
 
@@ -281,6 +287,7 @@ impl Found {
             state_dir,
             runtime_dir: environment.runtime_dir(),
             values,
+            folders_named: environment.folders_named(),
             config: config.map(|path| environment.absolute(path)),
         })
     }

@@ -16,7 +16,7 @@ use super::lock::{self, Lock};
 use super::paths::{Paths, cannot, socket_of_ours};
 use super::version::is_newer;
 use super::{ready, token, version};
-use crate::settings::Settings;
+use crate::settings::{Settings, masked};
 
 /// How long a server may take to say who it is.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -73,7 +73,11 @@ async fn own(settings: &Settings) -> Result<Address, Problem> {
     for _ in 0..LOOKS {
         match knock(&paths).await? {
             Some(info) if is_newer(version(), &info.version) => replace(&paths, &info).await?,
-            Some(info) => return fits(&info).map(|()| Address::Unix(paths.socket)),
+            Some(info) => {
+                fits(&info)?;
+                works_with(settings, &info)?;
+                return Ok(Address::Unix(paths.socket));
+            }
             None => start(settings, &paths).await?,
         }
     }
@@ -128,6 +132,26 @@ fn fits(info: &ServerInfo) -> Result<(), Problem> {
         ),
     )
     .hint("use the newer muster, or end the server with it: muster server stop"))
+}
+
+/// Makes sure that the server has the back ends that the settings name: a task in another database than the
+/// one that was asked for would be lost to who looks for it.
+fn works_with(settings: &Settings, info: &ServerInfo) -> Result<(), Problem> {
+    for (room, here, there) in [
+        ("database", &settings.database, &info.database),
+        ("queue", &settings.queue, &info.queue),
+        ("cache", &settings.cache, &info.cache),
+    ] {
+        let here = masked(here);
+        if here != *there {
+            return Err(Problem::new(
+                Code::InvalidConfig,
+                format!("your server works with the {room} {there}, and your settings say {here}"),
+            )
+            .hint("end it, and the next command starts one with these settings: muster server stop"));
+        }
+    }
+    Ok(())
 }
 
 /// Has an older server hand over: when it answers, its place is free.

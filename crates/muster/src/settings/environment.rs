@@ -123,6 +123,19 @@ impl Environment {
         }
     }
 
+    /// Returns the variables that name the state and the runtime folder, where they are followed.
+    pub(super) fn folders_named(&self) -> Vec<&'static str> {
+        ["XDG_STATE_HOME", "XDG_RUNTIME_DIR"]
+            .into_iter()
+            .filter(|variable| {
+                let named = self.raw(variable).map(PathBuf::from);
+                named.is_some_and(|named| {
+                    self.state_home() == named || self.runtime_dir().parent() == Some(&named)
+                })
+            })
+            .collect()
+    }
+
     /// Returns the folder for the socket and the locks. `su` and `sudo` leave the variable of another user
     /// behind: a folder that is not ours is passed over, as the XDG specification has it.
     pub(super) fn runtime_dir(&self) -> PathBuf {

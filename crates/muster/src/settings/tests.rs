@@ -172,6 +172,18 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
+fn a_runtime_folder_of_somebody_else_is_passed_over() {
+    let theirs = Machine::new().with("XDG_RUNTIME_DIR", "/nonexistent").settings();
+    assert!(!theirs.runtime_dir.starts_with("/nonexistent"), "{theirs:?}");
+    assert_eq!(source_of(&theirs, "runtime folder"), "default");
+    let machine = Machine::new();
+    let ours = machine.folder.path().display().to_string();
+    let settings = machine.with("XDG_RUNTIME_DIR", &ours).settings();
+    assert_eq!(settings.runtime_dir, Path::new(&ours).join("muster"));
+    assert_eq!(source_of(&settings, "runtime folder"), "XDG_RUNTIME_DIR");
+}
+
+#[test]
 fn every_setting_has_a_row_and_a_default_that_can_be_read() {
     let settings = Machine::new().settings();
     for key in keys::ALL {

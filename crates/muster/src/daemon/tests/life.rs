@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::lock::Lock;
 use super::super::process::Server;
+use super::super::start;
 use super::{Home, home};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -181,6 +182,27 @@ async fn a_server_does_not_leave_while_somebody_looks_for_it() {
     let Living { client, life } = server;
     drop((client, looks));
     timeout(PATIENCE, life).await.expect("in time").expect("no panic");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_other_back_ends_than_the_settings_is_not_used_silently() {
+    let mut home = home();
+    let server = live(&home).await;
+    let here = Address::Unix(home.paths.socket.clone());
+    assert_eq!(start::find(&home.settings).await, Ok(here.clone()));
+    home.settings.database = "sqlite:///elsewhere/muster.db".to_owned();
+    let problem = start::find(&home.settings).await.expect_err("refused");
+    assert_eq!(problem.code, Code::InvalidConfig);
+    assert!(
+        problem
+            .detail
+            .contains("your settings say sqlite:///elsewhere/muster.db"),
+        "{problem}"
+    );
+    assert_eq!(start::find_running(&home.settings).await, Ok(Some(here)));
+    server.client.shutdown().await.expect("granted");
+    server.ends().await;
+    assert_eq!(start::find_running(&home.settings).await, Ok(None));
 }
 
 #[tokio::test(flavor = "multi_thread")]
