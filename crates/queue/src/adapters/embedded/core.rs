@@ -7,7 +7,7 @@
 //!
 //! Nothing here wakes, publishes or calls out under the lock: what has to happen comes back as [`Effects`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -15,7 +15,8 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::meter::{Charge, Full, Meter};
-use super::ready::{Ready, Stored};
+use super::ready::Stored;
+use super::turns::State;
 use crate::types::{Delivery, Message, QueueOptions};
 
 /// Why a message became a dead letter.
@@ -46,8 +47,8 @@ pub(super) struct Effects {
     /// The queue deleted itself.
     pub(super) gone: bool,
     /// Messages that are done with, freed outside the lock.
-    spent: Vec<Stored>,
-    cleared: Vec<VecDeque<Stored>>,
+    pub(super) spent: Vec<Stored>,
+    pub(super) cleared: Vec<VecDeque<Stored>>,
 }
 
 /// A message on its way in.
@@ -74,50 +75,9 @@ impl PartialEq for Core {
     }
 }
 
-#[derive(Debug)]
-struct State {
-    ready: Ready,
-    next_place: u64,
-    /// How many of the ready messages are promised to consumers.
-    turns: usize,
-    members: HashMap<u64, Member>,
-    next_member: u64,
-    /// The consumers with room, the next one first; each at most once.
-    ring: VecDeque<u64>,
-    /// When the timer looks at this queue.
-    armed: Option<Instant>,
-    ended: bool,
-}
-
-#[derive(Debug)]
-struct Member {
-    prefetch: usize,
-    /// Turns that it has not taken.
-    turns: usize,
-    held: HashMap<u64, Stored>,
-    next_tag: u64,
-    in_ring: bool,
-    waker: Option<Waker>,
-}
-
-impl Member {
-    fn room(&self) -> usize {
-        self.prefetch.saturating_sub(self.turns + self.held.len())
-    }
-}
-
 impl Core {
     pub(super) fn new(id: u64, name: &str, options: QueueOptions, meter: Arc<Meter>) -> Self {
-        let state = State {
-            ready: Ready::new(options.max_priority),
-            next_place: 0,
-            turns: 0,
-            members: HashMap::new(),
-            next_member: 0,
-            ring: VecDeque::new(),
-            armed: None,
-            ended: false,
-        };
+        let state = State::new(options.max_priority);
         Self {
             id,
             name: name.to_owned(),
@@ -179,18 +139,7 @@ impl Core {
         if state.ended {
             return (None, effects);
         }
-        let id = state.next_member;
-        state.next_member += 1;
-        let member = Member {
-            prefetch: prefetch as usize,
-            turns: 0,
-            held: HashMap::new(),
-            next_tag: 1,
-            in_ring: false,
-            waker: None,
-        };
-        state.members.insert(id, member);
-        state.enrol(id);
+        let id = state.admit(prefetch);
         self.expire(&mut state, now, &mut effects);
         state.dispatch(&mut effects);
         self.arm(&mut state, &mut effects);
@@ -308,9 +257,7 @@ impl Core {
             return effects;
         };
         member.prefetch = prefetch as usize;
-        let beyond = (member.turns + member.held.len()).saturating_sub(member.prefetch);
-        let returned = beyond.min(member.turns);
-        member.turns -= returned;
+        let returned = member.return_turns();
         state.turns -= returned;
         state.enrol(id);
         state.dispatch(&mut effects);
@@ -401,94 +348,6 @@ impl Core {
         {
             state.armed = Some(deadline);
             effects.arm = Some(deadline);
-        }
-    }
-}
-
-impl State {
-    /// Puts a consumer with room into the ring.
-    fn enrol(&mut self, id: u64) {
-        if let Some(member) = self.members.get_mut(&id)
-            && !member.in_ring
-            && member.room() > 0
-        {
-            member.in_ring = true;
-            self.ring.push_back(id);
-        }
-    }
-
-    /// Gives turns for messages that nobody has a turn for, one consumer after the other.
-    fn dispatch(&mut self, effects: &mut Effects) {
-        while self.turns < self.ready.len() {
-            let Some(id) = self.ring.pop_front() else {
-                return;
-            };
-            let Some(member) = self.members.get_mut(&id) else {
-                continue;
-            };
-            member.in_ring = false;
-            if member.room() == 0 {
-                continue;
-            }
-            member.turns += 1;
-            self.turns += 1;
-            effects.wake.extend(member.waker.take());
-            if member.room() > 0 {
-                member.in_ring = true;
-                self.ring.push_back(id);
-            }
-        }
-    }
-
-    /// Takes turns back that no message stands behind any more.
-    fn trim(&mut self) {
-        if self.turns <= self.ready.len() {
-            return;
-        }
-        let mut robbed = Vec::new();
-        for (id, member) in &mut self.members {
-            let taken = member.turns.min(self.turns - self.ready.len());
-            member.turns -= taken;
-            self.turns -= taken;
-            if taken > 0 {
-                robbed.push(*id);
-            }
-        }
-        for id in robbed {
-            self.enrol(id);
-        }
-    }
-
-    /// Cashes a consumer's turn in.
-    fn take(
-        &mut self,
-        id: u64,
-        now: Instant,
-        expired: &mut Vec<Stored>,
-    ) -> Option<(u64, bool, Arc<Message>)> {
-        let member = self.members.get_mut(&id).filter(|member| member.turns > 0)?;
-        let popped = self.ready.pop(now, expired);
-        let taken = popped.map(|stored| {
-            let tag = member.next_tag;
-            let answer = (tag, stored.redelivered, Arc::clone(&stored.message));
-            member.next_tag += 1;
-            member.turns -= 1;
-            member.held.insert(tag, stored);
-            self.turns -= 1;
-            answer
-        });
-        self.trim();
-        taken
-    }
-
-    fn end(&mut self, effects: &mut Effects) {
-        self.ended = true;
-        self.turns = 0;
-        self.ring.clear();
-        effects.cleared = self.ready.clear();
-        for (_, member) in self.members.drain() {
-            effects.wake.extend(member.waker);
-            effects.spent.extend(member.held.into_values());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod broker;
 mod calls;
+mod checks;
 mod consumer;
 mod core;
 mod headers;
@@ -10,6 +11,7 @@ mod ready;
 mod timer;
 mod topic;
 mod topology;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +123,7 @@ impl Queue for Embedded {
         self.broker.check_open(operation)?;
         match request.reply_to.as_deref() {
             Some(REPLY_TO) => {
-                broker::check_body(&body, operation)?;
+                checks::check_body(&body, operation)?;
                 self.broker.calls.answer(request.correlation_id.as_deref(), body);
                 Ok(())
             }
