@@ -67,6 +67,11 @@ impl Sshd {
         fs::copy(keys::public(&key), &authorized).map_err(Error::io(&authorized))?;
         permit(&authorized, 0o644)?;
         host_keys::install(&builder, dir.path())?;
+        let homes = dir.path().join("home");
+        for folder in [homes.clone(), homes.join(current_user())] {
+            fs::create_dir(&folder).map_err(Error::io(&folder))?;
+            permit(&folder, 0o755)?;
+        }
         let mut sshd = Self {
             mark: guard::mark()?,
             port: 0,
@@ -181,6 +186,13 @@ impl Sshd {
     #[must_use]
     pub fn user(&self) -> String {
         current_user()
+    }
+
+    /// Returns the home of [`Sshd::user`] in its sessions (`$HOME`), empty at first. The current folder of a
+    /// session is not this but the user's real home, which sshd takes from the system.
+    #[must_use]
+    pub fn home(&self) -> PathBuf {
+        self.dir().join("home").join(current_user())
     }
 
     /// Returns a private key (ed25519) that is let in, for every user.

@@ -50,6 +50,19 @@ async fn lets_its_key_in_on_every_address_and_name() {
 }
 
 #[tokio::test]
+async fn sessions_read_nothing_of_the_persons_own_home() {
+    let sshd = require!(Sshd::builder().env("COLOUR", "deep red").start().await);
+    std::fs::write(sshd.home().join(".bashrc"), "echo from the home of the test").expect("writes");
+    let output = ssh(&sshd, "web1", &[], "echo $HOME; echo $COLOUR");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let home = sshd.home();
+    assert!(
+        said.ends_with(&format!("{}\ndeep red\n", home.display())),
+        "{said}"
+    );
+}
+
+#[tokio::test]
 async fn every_kind_of_key_is_let_in_once_it_is_authorized() {
     let sshd = require!(Sshd::start().await);
     for kind in KeyKind::ALL {

@@ -115,6 +115,7 @@ fn server(sshd: &Sshd) -> String {
         "UseDNS no",
         "PrintMotd no",
         "PrintLastLog no",
+        "PermitUserRC no",
         "Subsystem sftp internal-sftp",
     ] {
         line(fixed);
@@ -125,6 +126,14 @@ fn server(sshd: &Sshd) -> String {
         .map(|(name, value)| format!(" \"{name}={value}\""))
         .collect();
     line(&format!("SetEnv {MARK}={}{env}", sshd.mark));
+    // The shell of the one who runs the tests must not read that person's own files.
+    let home = sshd.home();
+    line(&format!("Match User {}", current_user()));
+    line(&format!(
+        "    SetEnv {MARK}={} \"HOME={}\"{env}",
+        sshd.mark,
+        home.display()
+    ));
     matches.iter().for_each(|given| line(given));
     text
 }

@@ -81,8 +81,6 @@ fn prepare(sshd: &Sshd) -> Result<()> {
         ));
     }
     let homes = dir.join("home");
-    fs::create_dir(&homes).map_err(Error::io(&homes))?;
-    permit(&homes, 0o755)?;
     let mut passwords = String::new();
     for (uid, (name, password)) in (FIRST_UID..).zip(&sshd.builder.users) {
         let home = homes.join(name);
