@@ -243,14 +243,7 @@ async fn a_closed_port_is_refused(mut fixture: Fixture) {
 }
 
 async fn a_slow_reader_does_not_keep_new_commands_waiting(fixture: Fixture) {
-    let exec = command("cat /dev/zero");
-    let mark = exec.mark.clone();
-    let running = fixture.start(exec).await;
-    let marked = fixture.marked;
-    fixture
-        .until("the command to run", || !marked(&mark).is_empty())
-        .await;
-    clock::sleep(Duration::from_secs(1)).await;
+    let (running, _) = fixture.stalled().await;
     for _ in 0..3 {
         assert_eq!(fixture.run(command("echo quick")).await.out(), "quick\n");
     }

@@ -206,6 +206,34 @@ impl Fixture {
             .collect()
     }
 
+    /// Starts a command that writes 64 MiB of zeros, and waits until it stands still because nobody reads them;
+    /// returns it with how many MiB it could write.
+    pub(super) async fn stalled(&self) -> (Box<dyn Running>, usize) {
+        let progress = self.scratch.join("progress");
+        let running = self
+            .start(command(&format!(
+                "i=0; while [ $i -lt 64 ]; do head -c 1048576 /dev/zero; i=$((i + 1)); echo $i >>{}; done",
+                progress.display()
+            )))
+            .await;
+        self.lines("progress", 1).await;
+        let written = || {
+            std::fs::read_to_string(&progress)
+                .unwrap_or_default()
+                .lines()
+                .count()
+        };
+        let mut before = 0;
+        within("the command to stand still", async {
+            while before != written() {
+                before = written();
+                clock::sleep(Duration::from_secs(2)).await;
+            }
+        })
+        .await;
+        (running, before)
+    }
+
     /// Waits until a condition holds.
     pub(super) async fn until(&self, what: &str, mut holds: impl FnMut() -> bool) {
         within(what, async {

@@ -1,9 +1,6 @@
 //! Output: apart, in order, whole, and no faster than it is read.
 
-use std::time::Duration;
-
 use muster_model::Stream;
-use muster_runtime::clock;
 
 use super::fixture::{Fixture, command, to_the_end, within};
 use super::{Case, case};
@@ -85,26 +82,7 @@ async fn the_last_bytes_before_the_end_arrive(fixture: Fixture) {
 }
 
 async fn a_slow_reader_slows_the_command_and_memory_stays_bounded(fixture: Fixture) {
-    // The command tells in a file how far it could write; nobody reads what it writes.
-    let progress = fixture.scratch.join("progress");
-    let exec = command(&format!(
-        "i=0; while [ $i -lt 64 ]; do head -c 1048576 /dev/zero; i=$((i + 1)); echo $i >>{}; done",
-        progress.display()
-    ));
-    let mut running = fixture.start(exec).await;
-    let written = || {
-        let text = std::fs::read_to_string(&progress).unwrap_or_default();
-        text.lines().count()
-    };
-    // It stands still when everything on the way is full.
-    let mut before = usize::MAX;
-    within("the command to stand still", async {
-        while before != written() {
-            before = written();
-            clock::sleep(Duration::from_secs(1)).await;
-        }
-    })
-    .await;
+    let (mut running, before) = fixture.stalled().await;
     // Sockets and pipes of the machine hold some more than the 4 MiB that are ours.
     assert!(before < 24, "{before} MiB were written and read by nobody");
     let ended = to_the_end(running.as_mut()).await;

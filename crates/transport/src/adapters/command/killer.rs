@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_model::{ErrorKind, Stream};
-use muster_runtime::{CancellationToken, clock};
+use muster_runtime::clock;
 use tokio::sync::Mutex;
 
 use super::pipe::Reader;
+use super::running::End;
 use crate::adapters::shell::kill::{self, Outcome};
 use crate::adapters::shell::{Launch, launch};
 use crate::error::Error;
@@ -43,20 +44,19 @@ pub(crate) struct TreeKiller<S> {
     side: S,
     mark: String,
     sudo: Option<Sudo>,
-    /// The command's last event has come.
-    ended: CancellationToken,
+    end: End,
     asked: AtomicBool,
     turn: Mutex<()>,
 }
 
 impl<S: Side> TreeKiller<S> {
     /// Returns the killer of the command with this mark.
-    pub(crate) fn new(side: S, mark: String, sudo: Option<Sudo>, ended: CancellationToken) -> Self {
+    pub(crate) fn new(side: S, mark: String, sudo: Option<Sudo>, end: End) -> Self {
         Self {
             side,
             mark,
             sudo,
-            ended,
+            end,
             asked: AtomicBool::new(false),
             turn: Mutex::new(()),
         }
@@ -67,7 +67,7 @@ impl<S: Side> TreeKiller<S> {
         let started = clock::monotonic();
         let mut signals = 0;
         loop {
-            let ended = self.ended.is_cancelled();
+            let (exited, over) = (self.end.has_exited(), self.end.is_over());
             let outcome = self.once(&program).await?;
             if !outcome.left.is_empty() {
                 let left: Vec<String> = outcome.left.iter().take(20).map(u32::to_string).collect();
@@ -79,23 +79,24 @@ impl<S: Side> TreeKiller<S> {
                     ),
                 ));
             }
+            let waited = clock::monotonic().saturating_sub(started);
             // Looked at before: what ended meanwhile may have started something that the program came too early for.
-            if outcome.seen || ended {
+            // Where the connection broke on the way, the command may yet come to be seen.
+            if outcome.seen || exited || (over && waited >= UNSEEN) {
                 return Ok(outcome.report);
             }
-            let waited = clock::monotonic().saturating_sub(started);
             let (first, second) = (waited >= UNSEEN, waited >= UNSEEN + grace);
             if (signals == 0 && first) || (signals == 1 && second) {
                 self.side.signal(signals == 1).await;
                 signals += 1;
             }
-            let _ = clock::deadline(PAUSE, self.ended.cancelled()).await;
+            clock::sleep(PAUSE).await;
         }
     }
 
     async fn once(&self, program: &str) -> Result<Outcome, Error> {
         let mut said = self.say(program, self.sudo.as_ref()).await?;
-        if kill::outcome(&said.stdout).is_none() && self.sudo.is_some() && self.ended.is_cancelled() {
+        if kill::outcome(&said.stdout).is_none() && self.sudo.is_some() && self.end.has_exited() {
             // Sudo let the command in as little as it lets us in: nothing of it can run.
             said = self.say(program, None).await?;
         }
@@ -133,13 +134,13 @@ impl<S: Side + 'static> Killer for TreeKiller<S> {
     async fn kill(&self, grace: Duration) -> Result<KillReport, Error> {
         let work = async {
             let _turn = self.turn.lock().await;
-            if self.ended.is_cancelled() && !self.asked.load(Ordering::Acquire) {
+            if self.end.has_exited() && !self.asked.load(Ordering::Acquire) {
                 return Ok(KillReport::default());
             }
             self.asked.store(true, Ordering::Release);
             let report = self.hunt(grace).await?;
             // The end of the command is on its way; where it is not, nothing holds us any more.
-            if clock::deadline(Duration::from_secs(2), self.ended.cancelled())
+            if clock::deadline(Duration::from_secs(2), self.end.over())
                 .await
                 .is_err()
             {

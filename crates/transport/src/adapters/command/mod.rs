@@ -8,4 +8,4 @@ pub(crate) mod running;
 
 pub(crate) use feed::Gate;
 pub(crate) use killer::{Side, TreeKiller};
-pub(crate) use running::{Delivery, Running};
+pub(crate) use running::{Delivery, End, Running};

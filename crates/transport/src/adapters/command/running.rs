@@ -43,18 +43,42 @@ pub(crate) struct Delivery {
     writer: Writer,
     dialogue: Option<Dialogue>,
     gate: Gate,
-    ended: CancellationToken,
+    end: End,
+}
+
+/// How far a command is, for those who do not read its output.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct End {
+    over: CancellationToken,
+    exited: CancellationToken,
+}
+
+impl End {
+    /// Tells whether nothing more will come of the command: it has exited, or nobody knows.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    /// Tells whether the command is known to have exited.
+    pub(crate) fn has_exited(&self) -> bool {
+        self.exited.is_cancelled()
+    }
+
+    /// Waits until nothing more will come. Cancel-safe.
+    pub(crate) async fn over(&self) {
+        self.over.cancelled().await;
+    }
 }
 
 impl Delivery {
-    /// Returns an empty delivery with its reading end; `ended` is cancelled with the command's last event.
-    pub(crate) fn new(input: &Input, gate: Gate, ended: CancellationToken) -> (Self, Reader) {
+    /// Returns an empty delivery with its reading end.
+    pub(crate) fn new(input: &Input, gate: Gate, end: End) -> (Self, Reader) {
         let (writer, reader) = pipe();
         let delivery = Self {
             writer,
             dialogue: input.password.as_ref().map(Dialogue::new),
             gate,
-            ended,
+            end,
         };
         (delivery, reader)
     }
@@ -93,6 +117,11 @@ impl Delivery {
         if let Some(mut dialogue) = self.dialogue.take() {
             let _ = self.put(Stream::Stderr, dialogue.end());
         }
+        // First, so that whoever reads the event finds the command ended.
+        if matches!(event, ExecEvent::Exited(_)) {
+            self.end.exited.cancel();
+        }
+        self.end.over.cancel();
         let _ = self.writer.put(event);
     }
 
@@ -106,6 +135,6 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.ended.cancel();
+        self.end.over.cancel();
     }
 }

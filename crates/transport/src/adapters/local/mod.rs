@@ -16,7 +16,7 @@ use nix::unistd::{Pid, Uid, User};
 use process_wrap::tokio::{ChildWrapper, CommandWrap, ProcessSession};
 
 use super::command::pipe::Reader;
-use super::command::{Delivery, Gate, Running, Side, TreeKiller, feed};
+use super::command::{Delivery, End, Gate, Running, Side, TreeKiller, feed};
 use super::shell::{Launch, Shell, launch};
 use crate::error::{ConnectError, Error};
 use crate::open::Settings;
@@ -106,17 +106,17 @@ impl port::Session for Session {
             ));
         }
         let launch = launch::launch(&exec, Shell::Path(&self.here.shell))?;
-        let ended = CancellationToken::new();
+        let end = End::default();
         let let_go = CancellationToken::new();
-        let (pid, reader) = self.here.start(launch, ended.clone(), let_go.clone())?;
+        let (pid, reader) = self.here.start(launch, end.clone(), let_go.clone())?;
         self.used = true;
         let beside = Beside {
             here: Arc::clone(&self.here),
             pid,
-            ended: ended.clone(),
+            end: end.clone(),
             let_go,
         };
-        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, ended);
+        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, end);
         Ok(Box::new(Running::new(reader, Arc::new(killer))))
     }
 }
@@ -126,7 +126,7 @@ impl Here {
     fn start(
         &self,
         launch: Launch,
-        ended: CancellationToken,
+        end: End,
         let_go: CancellationToken,
     ) -> Result<(Option<u32>, Reader), Error> {
         let mut child = self.spawn(&launch).map_err(|error| {
@@ -135,13 +135,13 @@ impl Here {
         let stdin = child.stdin().take();
         let pid = child.id();
         let (gate, said) = Gate::new();
-        let (delivery, reader) = Delivery::new(&launch.input, gate, ended.clone());
+        let (delivery, reader) = Delivery::new(&launch.input, gate, end.clone());
         if let Some(stdin) = stdin {
-            let over = ended;
+            let over = end;
             self.tasks.spawn("local input", async move {
                 tokio::select! {
                     () = feed::feed(launch.input, said, stdin) => {}
-                    () = over.cancelled() => {}
+                    () = over.over() => {}
                 }
             });
         }
@@ -179,7 +179,7 @@ impl Here {
 struct Beside {
     here: Arc<Here>,
     pid: Option<u32>,
-    ended: CancellationToken,
+    end: End,
     let_go: CancellationToken,
 }
 
@@ -188,13 +188,13 @@ impl Side for Beside {
     async fn run(&self, launch: Launch) -> Result<Reader, Error> {
         let (_, reader) = self
             .here
-            .start(launch, CancellationToken::new(), CancellationToken::new())?;
+            .start(launch, End::default(), CancellationToken::new())?;
         Ok(reader)
     }
 
     async fn signal(&self, hard: bool) {
         // Once it has ended, its number may be somebody else's.
-        if let Some(pid) = self.pid.filter(|_| !self.ended.is_cancelled())
+        if let Some(pid) = self.pid.filter(|_| !self.end.is_over())
             && let Ok(pid) = i32::try_from(pid)
         {
             let _ = killpg(

@@ -51,7 +51,7 @@ nap() {
 # Sets P to the processes that are left; leaders keeps whoever belonged, for their sessions and groups.
 scan() {
   r=$(table | awk -v me=$$ -v old="$leaders" '
-    { pp[$1] = $2; pg[$1] = $3; sd[$1] = $4; st[$1] = $5; if ($6) set[$1] = 1 }
+    { pp[$1] = $2; pg[$1] = $3; sd[$1] = $4; st[$1] = $5; if ($6 && $1 + 0 > 1) set[$1] = 1 }
     END {
       n = split(old, o, " "); for (i = 1; i <= n; i++) lead[o[i]] = 1
       own[me] = 1
@@ -73,12 +73,32 @@ scan() {
   [ -z "$P" ] || seen=1
 }
 
+# Signals the process groups that belonged; the kernel sees to it that no member slips through. Says whether
+# there was any: one of zombies counts.
+groups() {
+  some=1
+  for g in $leaders; do kill "-$1" "-$g" 2>/dev/null && some=0; done
+  return $some
+}
+
+# Scans again where nothing was found but a group lives: processes that fork and leave may have been overlooked.
+# Who is still not to be seen then is a zombie, or gets its KILL with the group.
+settle() {
+  i=0
+  while [ -z "$P" ] && [ $i -lt 5 ] && groups 0; do
+    nap 01
+    scan
+    i=$((i + 1))
+  done
+  [ -n "$P" ] || groups KILL
+}
+
 term() {
   new=
   for p in $P; do
     case $termed in *" $p "*) ;; *) termed="$termed$p " new="$new $p" T=$((T + 1)) ;; esac
   done
-  [ -z "$new" ] || { kill -s TERM $new; kill -s CONT $new; } 2>/dev/null
+  [ -z "$new" ] || { kill -TERM $new; kill -CONT $new; } 2>/dev/null
 }
 
 scan
@@ -88,38 +108,43 @@ term
 pause=01
 # Whoever was being born meanwhile.
 [ -z "$P" ] || { scan; term; }
+[ "$seen" -eq 0 ] || settle
 while [ -n "$P" ]; do
   now
   [ "$now" -lt "$end" ] || break
   nap "$pause"
   pause=05
   scan
+  settle
 done
 
 now
-end=$((now + 900))
+end=$((now + 900)) round=0
 while [ -n "$P" ]; do
-  # Stopped first: nobody forks away from under the KILL.
+  round=$((round + 1))
+  # Those who fork faster than they are found are stopped first. Not at once: a sudo stops with its command, and
+  # nobody might be allowed to wake it.
   i=0 before=
-  while [ "$before" != "$P" ] && [ $i -lt 20 ]; do
-    kill -s STOP $P 2>/dev/null
+  while [ $round -gt 4 ] && [ "$before" != "$P" ] && [ $i -lt 20 ]; do
+    kill -STOP $P 2>/dev/null
     before=$P i=$((i + 1))
     scan
   done
   for p in $P; do
     case $killed in *" $p "*) ;; *) killed="$killed$p " K=$((K + 1)) ;; esac
   done
-  [ -z "$P" ] || kill -s KILL $P 2>/dev/null
+  [ -z "$P" ] || kill -KILL $P 2>/dev/null
+  groups KILL
   nap 02
   scan
+  settle
   now
   [ "$now" -lt "$end" ] || break
   # What the command ran by sudo belongs to somebody else, but who may run sudo may end it.
-  if [ -n "$P" ] && [ "${asked:-0}" -lt 3 ]; then
-    asked=$((${asked:-0} + 1))
+  if [ $round -eq 3 ]; then
     for p in $P; do
-      if [ "$asked" -eq 3 ] && grep -qsx sudo "/proc/$p/comm"; then
-        sudo -n kill -s KILL $P 2>/dev/null </dev/null
+      if grep -qsx sudo "/proc/$p/comm"; then
+        sudo -n kill -KILL $P 2>/dev/null </dev/null
         break
       fi
     done

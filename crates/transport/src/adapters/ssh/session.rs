@@ -13,7 +13,7 @@ use super::connect::Resolved;
 use super::follow::Follow;
 use super::pool::{Connection, Opened, Pool};
 use crate::adapters::command::pipe::Reader;
-use crate::adapters::command::{Delivery, Gate, Running, Side, TreeKiller, feed};
+use crate::adapters::command::{Delivery, End, Gate, Running, Side, TreeKiller, feed};
 use crate::adapters::shell::{Launch, Shell, launch};
 use crate::error::Error;
 use crate::port;
@@ -62,8 +62,8 @@ impl port::Session for Session {
         }
         let launch = launch::launch(&exec, Shell::OfTheUser)?;
         let opened = self.opened.take().ok_or_else(again)?;
-        let (ended, let_go) = (CancellationToken::new(), CancellationToken::new());
-        let started = start(&self.pool, opened, launch, ended.clone(), let_go.clone()).await?;
+        let (end, let_go) = (End::default(), CancellationToken::new());
+        let started = start(&self.pool, opened, launch, end.clone(), let_go.clone()).await?;
         let beside = Beside {
             pool: Arc::clone(&self.pool),
             resolved: self.resolved.clone(),
@@ -73,7 +73,7 @@ impl port::Session for Session {
             channel: started.channel,
             let_go,
         };
-        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, ended);
+        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, end);
         Ok(Box::new(Running::new(started.reader, Arc::new(killer))))
     }
 }
@@ -90,7 +90,7 @@ async fn start(
     pool: &Pool,
     opened: Opened,
     launch: Launch,
-    ended: CancellationToken,
+    end: End,
     let_go: CancellationToken,
 ) -> Result<Started, Error> {
     let Some((channel, place)) = opened.into_parts() else {
@@ -126,7 +126,7 @@ async fn start(
         }
     }
     let (gate, said) = Gate::new();
-    let (delivery, reader) = Delivery::new(&launch.input, gate, ended.clone());
+    let (delivery, reader) = Delivery::new(&launch.input, gate, end.clone());
     if launch.input.is_empty() {
         let _ = write.eof().await;
     } else {
@@ -134,7 +134,7 @@ async fn start(
         pool.tasks().spawn("ssh input", async move {
             tokio::select! {
                 () = feed::feed(launch.input, said, Box::pin(sink)) => {}
-                () = ended.cancelled() => {}
+                () = end.over() => {}
             }
         });
     }
@@ -193,8 +193,8 @@ impl Side for Beside {
                     .caused_by(error)
                 })?,
         };
-        let (ended, let_go) = (CancellationToken::new(), CancellationToken::new());
-        Ok(start(&self.pool, opened, launch, ended, let_go).await?.reader)
+        let (end, let_go) = (End::default(), CancellationToken::new());
+        Ok(start(&self.pool, opened, launch, end, let_go).await?.reader)
     }
 
     async fn signal(&self, hard: bool) {
