@@ -171,3 +171,53 @@ pub(crate) fn private(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(Error::io(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::wait;
+
+    #[test]
+    fn nothing_of_the_persons_environment_reaches_a_program() {
+        let home = Home::new()
+            .expect("a home")
+            .with_env("MUSTER_SERVER", "unix:here");
+        let output = home.command("env").output().expect("env runs");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let names: Vec<&str> = text.lines().filter_map(|line| line.split('=').next()).collect();
+        for name in &names {
+            let is_ours = home.env().iter().any(|(known, _)| known == name);
+            assert!(is_ours, "{name} came from outside");
+        }
+        assert!(names.contains(&"MUSTER_SERVER"));
+        let folder = home.path().display().to_string();
+        assert!(text.contains(&format!("HOME={folder}\n")));
+        assert!(text.contains(&format!("XDG_RUNTIME_DIR={folder}/run\n")));
+    }
+
+    #[test]
+    fn what_went_into_the_background_ends_with_the_home() {
+        let home = Home::new().expect("a home");
+        let path = home.path().to_owned();
+        let started = home
+            .command("/bin/sh")
+            .args([
+                "-c",
+                "trap '' TERM; setsid sleep 86398 >/dev/null 2>&1 </dev/null & exit 0",
+            ])
+            .status()
+            .expect("sh runs");
+        assert!(started.success());
+        let pid = wait::blocking(Duration::from_secs(20), "the sleeper", || {
+            let mut all = home.processes().into_iter();
+            all.find(|process| process.argv.first().is_some_and(|program| program == "sleep"))
+        })
+        .expect("it runs")
+        .pid;
+        drop(home);
+        assert!(!proc::is_alive(pid));
+        assert!(!path.exists());
+    }
+}
