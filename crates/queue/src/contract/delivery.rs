@@ -15,8 +15,10 @@ list!(Nothing, false:
     a_rejected_message_is_gone,
     redelivers_when_the_consumer_dies,
     what_a_dead_consumer_held_goes_to_the_others,
+    what_several_dead_consumers_held_comes_back_in_order,
     prefetch_is_respected,
     prefetch_can_be_changed,
+    a_lowered_prefetch_counts_for_what_comes_next,
     a_prefetch_of_zero_holds_deliveries_back,
     consumers_are_served_in_turn,
     a_busy_consumer_is_passed_over,
@@ -91,6 +93,29 @@ async fn what_a_dead_consumer_held_goes_to_the_others(bench: Bench) -> Outcome {
     ensure(delivery?.redelivered, "it comes by itself, marked redelivered")
 }
 
+async fn what_several_dead_consumers_held_comes_back_in_order(bench: Bench) -> Outcome {
+    let mut first = bench.consumer("queue", 2).await?;
+    let mut second = bench.queue.consume("queue", 1).await?;
+    bench.send("queue", &["a", "b", "c", "d"]).await?;
+    let mut held = [
+        take(&mut first).await?,
+        take(&mut second).await?,
+        take(&mut first).await?,
+    ];
+    held.sort_by_key(text);
+    ensure(
+        held.iter().map(text).eq(["a", "b", "c"]),
+        "they share what is there",
+    )?;
+    drop(first);
+    bench.depth_becomes("queue", 3).await?;
+    drop(second);
+    bench.depth_becomes("queue", 4).await?;
+    let mut third = bench.queue.consume("queue", 10).await?;
+    expect(&mut third, &["a", "b", "c", "d"]).await?;
+    Ok(())
+}
+
 async fn prefetch_is_respected(bench: Bench) -> Outcome {
     let mut consumer = bench.consumer("queue", 2).await?;
     bench.send("queue", &["a", "b", "c", "d"]).await?;
@@ -117,6 +142,19 @@ async fn prefetch_can_be_changed(bench: Bench) -> Outcome {
     consumer.settler().ack(&[held[2].tag]).await?;
     expect(&mut consumer, &["d"]).await?;
     expect_nothing(&mut consumer).await
+}
+
+async fn a_lowered_prefetch_counts_for_what_comes_next(bench: Bench) -> Outcome {
+    let mut consumer = bench.consumer("queue", 10).await?;
+    consumer.set_prefetch(1);
+    // Something has to come and go, so that an engine that is told in the background knows by now.
+    bench.send("queue", &["a"]).await?;
+    let held = expect(&mut consumer, &["a"]).await?;
+    consumer.settler().ack(&[held[0].tag]).await?;
+    bench.send("queue", &["b", "c", "d"]).await?;
+    expect(&mut consumer, &["b"]).await?;
+    expect_nothing(&mut consumer).await?;
+    bench.depth_becomes("queue", 2).await
 }
 
 async fn a_prefetch_of_zero_holds_deliveries_back(bench: Bench) -> Outcome {

@@ -17,6 +17,7 @@ list!(Nothing, false:
     rejected_messages_go_to_the_dead_letter_exchange,
     surplus_messages_go_to_the_dead_letter_exchange_oldest_first,
     a_full_queue_drops_its_oldest,
+    what_a_consumer_has_room_for_is_no_surplus,
     dead_letters_do_not_go_round_for_ever,
     a_missing_dead_letter_exchange_drops_the_letter,
 );
@@ -206,11 +207,27 @@ async fn a_full_queue_drops_its_oldest(bench: Bench) -> Outcome {
     expect_nothing(&mut consumer).await
 }
 
+async fn what_a_consumer_has_room_for_is_no_surplus(bench: Bench) -> Outcome {
+    let options = QueueOptions {
+        max_length: Some(2),
+        ..QueueOptions::default()
+    };
+    bench.queue.declare_queue("queue", options).await?;
+    let mut consumer = bench.queue.consume("queue", 2).await?;
+    bench.send("queue", &["a", "b", "c", "d", "e"]).await?;
+    let held = expect(&mut consumer, &["a", "b"]).await?;
+    consumer.settler().ack(&[held[0].tag, held[1].tag]).await?;
+    expect(&mut consumer, &["d", "e"]).await?;
+    Ok(())
+}
+
 async fn dead_letters_do_not_go_round_for_ever(bench: Bench) -> Outcome {
     bench
         .queue
         .declare_exchange("round", ExchangeKind::Fanout)
         .await?;
+    let mut letters = bench.consumer("letters", 100).await?;
+    bench.queue.bind("letters", "round", "", &[]).await?;
     for queue in ["one", "two"] {
         let options = QueueOptions {
             dead_letter_exchange: Some("round".to_owned()),
@@ -220,7 +237,10 @@ async fn dead_letters_do_not_go_round_for_ever(bench: Bench) -> Outcome {
         bench.queue.bind(queue, "round", "", &[]).await?;
     }
     bench.send("one", &["a"]).await?;
-    sleep(SHORT * 5).await;
+    // It dies in the first queue, then in the second, and that is the end of it.
+    expect(&mut letters, &["a", "a"]).await?;
+    sleep(SHORT * 4).await;
+    expect_nothing(&mut letters).await?;
     bench.depth_becomes("one", 0).await?;
     bench.depth_becomes("two", 0).await
 }

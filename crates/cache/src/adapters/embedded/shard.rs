@@ -205,3 +205,33 @@ impl Shard {
         };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn entries_go_in_the_order_of_their_last_use() {
+        let mut shard = Shard::default();
+        let (now, end) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        for (used, key) in ["a", "b", "c", "d", "e"].into_iter().enumerate() {
+            shard.put(key, Value::Counter(0), end, used as u64);
+        }
+        // The oldest, one in the middle, the newest, one in place.
+        shard.find("a", now, 10);
+        shard.find("c", now, 11);
+        shard.find("c", now, 12);
+        shard.change("d", now, end, 13, |_| ());
+        shard.put("b", Value::Counter(1), end, 14);
+        let mut order = Vec::new();
+        while let Some(oldest) = shard.oldest_use() {
+            let entry = shard.evict().unwrap();
+            assert_eq!(entry.used, oldest);
+            order.push(entry.key.to_string());
+        }
+        assert_eq!(order, ["e", "a", "c", "d", "b"]);
+        assert_eq!(shard.bytes(), 0);
+    }
+}

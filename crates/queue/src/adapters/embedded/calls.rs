@@ -59,3 +59,20 @@ impl Drop for Call<'_> {
         self.calls.open.lock().remove(&self.id);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_leaves_is_forgotten() {
+        let calls = Calls::default();
+        let call = calls.open();
+        assert_eq!(calls.open.lock().len(), 1);
+        drop(call);
+        assert!(calls.open.lock().is_empty());
+        calls.answer(Some("0"), Bytes::new());
+        calls.answer(Some("no number"), Bytes::new());
+        calls.answer(None, Bytes::new());
+    }
+}

@@ -172,6 +172,41 @@ async fn an_urgent_message_overtakes_what_a_consumer_has_not_asked_for() {
     assert!(!first.redelivered);
 }
 
+#[tokio::test]
+async fn turns_beyond_a_lowered_prefetch_go_to_the_others() {
+    let (queue, _tasks) = queue(Limits::default());
+    queue.declare_queue("work", KEPT).await.unwrap();
+    let mut first = queue.consume("work", 10).await.unwrap();
+    queue.publish("", numbered("work", 0..5)).await.unwrap();
+    let mut second = queue.consume("work", 10).await.unwrap();
+    first.set_prefetch(1);
+    for number in 0..4 {
+        assert_eq!(second.next().await.unwrap().message.body, number.to_string());
+    }
+    assert_eq!(first.next().await.unwrap().message.body, "4");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_queue_sets_no_timer() {
+    let (queue, _tasks) = queue(Limits::default());
+    let brief = QueueOptions {
+        message_ttl: Some(Duration::from_secs(1)),
+        ..KEPT
+    };
+    queue.declare_queue("work", brief.clone()).await.unwrap();
+    queue.publish("", numbered("work", 0..5)).await.unwrap();
+    assert!(!queue.broker.timer.is_set(), "nobody wants the dead letters");
+    let dead = QueueOptions {
+        dead_letter_exchange: Some("graves".into()),
+        ..brief
+    };
+    queue.declare_queue("kept", dead).await.unwrap();
+    queue.publish("", numbered("kept", 0..5)).await.unwrap();
+    assert!(queue.broker.timer.is_set());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!queue.broker.timer.is_set());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn queues_that_come_and_go_under_fire_leave_nothing_behind() {
     let (queue, tasks) = queue(Limits::default());

@@ -77,6 +77,11 @@ impl Timer {
         due.pop().map(|Reverse(first)| first)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_set(&self) -> bool {
+        self.due.lock().peek().is_some()
+    }
+
     async fn wait(&self) {
         let first = self.due.lock().peek().map(|Reverse(first)| first.at);
         match first {

@@ -182,3 +182,44 @@ impl Topology {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::embedded::meter::{Limits, Memory, Meter};
+    use crate::types::QueueOptions;
+
+    #[test]
+    fn a_removed_queue_leaves_no_binding_behind() {
+        let mut topology = Topology::default();
+        let meter = Meter::new(Memory::new(Limits::default()));
+        let core = Arc::new(Core::new(1, "queue", QueueOptions::default(), meter));
+        topology.insert(Arc::clone(&core));
+        for kind in [
+            ExchangeKind::Direct,
+            ExchangeKind::Fanout,
+            ExchangeKind::Topic,
+            ExchangeKind::Headers,
+        ] {
+            let exchange = format!("{kind:?}");
+            topology.exchanges.insert(exchange.clone(), Exchange::new(kind));
+            for key in ["a", "b"] {
+                let headers = Match::parse(&[]).unwrap();
+                let (exchange, key) = (exchange.clone(), key.to_owned());
+                topology
+                    .bind(
+                        "queue",
+                        Binding {
+                            exchange,
+                            key,
+                            headers,
+                        },
+                    )
+                    .unwrap();
+            }
+        }
+        assert!(Arc::strong_count(&core) > 8);
+        topology.remove("queue");
+        assert_eq!(Arc::strong_count(&core), 1);
+    }
+}
