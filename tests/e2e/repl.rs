@@ -149,7 +149,12 @@ async fn the_prompt_tells_when_a_task_has_ended_and_ctrl_c_leaves_it_running() {
     let screen = terminal.expect("task id: ");
     terminal.expect(">>: ");
     let id = task_id(&screen);
+    world
+        .until_counts(&id, "it has started", |counts| counts["started"] == 1)
+        .await;
+    terminal.seen.clear();
     terminal.pty.write_all(b"\x03").expect("typed");
+    terminal.expect(">>: ");
     terminal.enter(&format!("check_task {id}"));
     terminal.expect("started");
     terminal.expect(">>: ");

@@ -12,7 +12,7 @@ async fn what_had_started_is_lost_and_what_waited_runs_once() {
     let file = bench.path("ran");
     let stop = bench.path("stop");
     let command = format!(
-        "echo $MUSTER_RUN >> {}; while test ! -e {}; do sleep 0.05; done",
+        "echo $MUSTER_RUN >> {0} && while test -e {0} -a ! -e {1}; do sleep 0.05; done",
         file.display(),
         stop.display()
     );
@@ -57,7 +57,12 @@ async fn what_had_started_is_lost_and_what_waited_runs_once() {
 async fn a_task_with_retries_tries_again_what_was_lost() {
     let bench = Bench::new().await;
     let stop = bench.path("stop");
-    let command = format!("while test ! -e {}; do sleep 0.05; done", stop.display());
+    // The first attempt goes on after the crash: it ends with the folder at the latest.
+    let command = format!(
+        "while test -d {} -a ! -e {}; do sleep 0.05; done",
+        bench.path("").display(),
+        stop.display()
+    );
     let options = WorkOptions {
         retries: 1,
         ..WorkOptions::default()
@@ -79,7 +84,7 @@ async fn an_engine_that_hands_over_ends_what_it_started_and_leaves_the_rest() {
     let stop = old.path("stop");
     let file = old.path("ran");
     let command = format!(
-        "echo x >> {}; while test ! -e {}; do sleep 0.05; done",
+        "echo x >> {0} && while test -e {0} -a ! -e {1}; do sleep 0.05; done",
         file.display(),
         stop.display()
     );
