@@ -20,6 +20,7 @@ pub use task::{Login, Run, Script, Secrets, Task};
     name = "muster",
     version,
     propagate_version = true,
+    args_override_self = true,
     max_term_width = 100,
     after_help = EXITS,
     )]
@@ -51,7 +52,12 @@ pub struct Global {
 
 /// A line typed at the prompt.
 #[derive(Debug, Parser)]
-#[command(name = "", no_binary_name = true, override_usage = "COMMAND [OPTIONS]")]
+#[command(
+    name = "",
+    no_binary_name = true,
+    args_override_self = true,
+    override_usage = "COMMAND [OPTIONS]"
+)]
 pub struct PromptLine {
     /// The command.
     #[command(subcommand)]

@@ -8,10 +8,11 @@ use std::thread::JoinHandle;
 
 use muster_model::Problem;
 use muster_model::problem::Code;
+use nix::sys::termios::{InputFlags, LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
 use reedline::{
-    ColumnarMenu, Emacs, ExternalPrinter, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, Prompt,
-    PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Signal, ValidationResult,
-    Validator, default_emacs_keybindings,
+    ColumnarMenu, EditCommand, Emacs, ExternalPrinter, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder,
+    Prompt, PromptEditMode, PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Signal,
+    ValidationResult, Validator, default_emacs_keybindings,
 };
 use tokio::sync::mpsc;
 
@@ -80,9 +81,11 @@ impl Editor {
     pub(super) fn notice(&self, notice: String) {
         let _ = self.notices.try_send(notice);
     }
+}
 
-    /// Ends the thread, which is not reading now.
-    pub(super) fn end(mut self) {
+impl Drop for Editor {
+    /// Ends the thread: it is not reading when the prompt is left.
+    fn drop(&mut self) {
         self.go = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -90,16 +93,45 @@ impl Editor {
     }
 }
 
+/// The terminal between two lines: what is typed while a command runs waits for the prompt, as it was typed.
+///
+/// The line editor puts the terminal back to how it found it. Found as usual, the terminal would show what is
+/// typed in the midst of a command's output, and would turn the Enter that ends it into a line feed, behind
+/// which the line editor loses a second line.
+struct Held {
+    before: Option<Termios>,
+}
+
+impl Held {
+    fn hold() -> Self {
+        let before = tcgetattr(std::io::stdin()).ok();
+        if let Some(before) = &before {
+            let mut held = before.clone();
+            held.local_flags.remove(LocalFlags::ECHO);
+            held.input_flags.remove(InputFlags::ICRNL);
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, &held);
+        }
+        Self { before }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(before) = &self.before {
+            let _ = tcsetattr(std::io::stdin(), SetArg::TCSANOW, before);
+        }
+    }
+}
+
 /// Reads lines until nobody wants more.
 fn read_lines(mut reedline: Reedline, line: &mpsc::Sender<Typed>, go: &Receiver<()>) {
+    let _held = Held::hold();
     loop {
         let typed = match reedline.read_line(&Arrow) {
             Ok(Signal::Success(text)) => {
                 let _ = reedline.sync_history();
                 Typed::Line(text)
             }
-            // Ctrl-C clears the line, and nothing else.
-            Ok(Signal::CtrlC) => continue,
             Ok(Signal::CtrlD) => Typed::End,
             Ok(_) => continue,
             Err(error) => Typed::Broken(error.to_string()),
@@ -119,6 +151,19 @@ fn build(settings: &Settings, names: Names, printer: ExternalPrinter<String>) ->
         ReedlineEvent::UntilFound(vec![
             ReedlineEvent::Menu("completion".to_owned()),
             ReedlineEvent::MenuNext,
+        ]),
+    );
+    // Ctrl-C clears the line and stays in it: what was typed behind it is not lost.
+    keys.add_binding(
+        KeyModifiers::CONTROL,
+        KeyCode::Char('c'),
+        ReedlineEvent::UntilFound(vec![
+            ReedlineEvent::Multiple(vec![
+                ReedlineEvent::Esc,
+                ReedlineEvent::Edit(vec![EditCommand::Clear]),
+            ]),
+            // In a search of the history.
+            ReedlineEvent::Esc,
         ]),
     );
     let menu = ColumnarMenu::default().with_name("completion");

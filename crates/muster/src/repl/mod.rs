@@ -102,7 +102,6 @@ async fn at_terminal(context: &mut Context, interrupt: &mut Signal) -> Result<u8
         take_submitted(context, &mut watched).await;
         editor.go_on();
     }
-    editor.end();
     Ok(exit::SUCCESS)
 }
 

@@ -94,6 +94,26 @@ fn every_option_of_a_task_is_read() {
 }
 
 #[test]
+fn the_last_one_of_an_option_wins_and_lists_add_up() {
+    let run = run(&[
+        "run",
+        "x",
+        "--hosts",
+        "a",
+        "--timeout",
+        "5s",
+        "--env",
+        "A=1",
+        "--timeout",
+        "7s",
+        "--env",
+        "B=2",
+    ]);
+    assert_eq!(run.task.course.timeout, Some(Duration::from_secs(7)));
+    assert_eq!(run.task.surroundings.env.len(), 2);
+}
+
+#[test]
 fn sudo_swallows_nothing() {
     let run = run(&["run", "--sudo", "id", "--hosts", "a"]);
     assert_eq!(run.command, ["id"]);
