@@ -27,7 +27,10 @@ fn cpu_of(pid: u32) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
     let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks: u64 = [11, 12].iter().filter_map(|place| fields.get(*place)?.parse::<u64>().ok()).sum();
+    let ticks: u64 = [11, 12]
+        .iter()
+        .filter_map(|place| fields.get(*place)?.parse::<u64>().ok())
+        .sum();
     // Linux counts in hundredths of a second, whatever the kernel's own clock.
     Duration::from_millis(ticks * 10)
 }
@@ -43,7 +46,11 @@ fn cpu_of_children() -> Duration {
 
 fn server(home: &Home) -> u32 {
     let is_server = |process: &proc::Process| process.argv.get(1).is_some_and(|word| word == "server");
-    home.processes().into_iter().find(is_server).expect("the server").pid
+    home.processes()
+        .into_iter()
+        .find(is_server)
+        .expect("the server")
+        .pid
 }
 
 fn muster(home: &Home, args: &[&str]) -> Command {
@@ -56,13 +63,25 @@ fn muster(home: &Home, args: &[&str]) -> Command {
 fn run(home: &Home, hosts: &str, server: u32) -> Result<Cost, String> {
     let (children, before) = (cpu_of_children(), cpu_of(server));
     let started = Instant::now();
-    let args = ["run", "true", "--hosts", hosts, "--output", "quiet", "--connect-timeout", "120s"];
+    let args = [
+        "run",
+        "true",
+        "--hosts",
+        hosts,
+        "--output",
+        "quiet",
+        "--connect-timeout",
+        "120s",
+    ];
     let status = muster(home, &args).status().map_err(|error| error.to_string())?;
     let wall = started.elapsed();
     if !status.success() {
         return Err(format!("not every run succeeded: {status}"));
     }
-    Ok(Cost { wall, cpu: cpu_of_children() - children + (cpu_of(server) - before) })
+    Ok(Cost {
+        wall,
+        cpu: cpu_of_children() - children + (cpu_of(server) - before),
+    })
 }
 
 /// The pattern of `count` loopback addresses.
@@ -80,9 +99,15 @@ fn pattern(count: u32) -> String {
 }
 
 fn main() -> ExitCode {
-    let counts: Vec<u32> = std::env::args().skip(1).filter_map(|word| word.parse().ok()).collect();
+    let counts: Vec<u32> = std::env::args()
+        .skip(1)
+        .filter_map(|word| word.parse().ok())
+        .collect();
     let counts = if counts.is_empty() { vec![500] } else { counts };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let started = runtime.block_on(Sshd::builder().listen_all_loopback().max_startups("2000").start());
     let sshd = match started {
         Ok(sshd) => sshd,
@@ -91,7 +116,10 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("{:>6} {:>5} {:>9} {:>14} {:>16}", "hosts", "", "wall", "CPU a host", "peak memory");
+    println!(
+        "{:>6} {:>5} {:>9} {:>14} {:>16}",
+        "hosts", "", "wall", "CPU a host", "peak memory"
+    );
     for count in counts {
         let mut home = Home::new().expect("a home");
         home.set_env("MUSTER_SSH_CONFIG", sshd.ssh_config());

@@ -78,7 +78,8 @@ pub(super) fn refused(
         let what = format!("the key {} cannot be used: {why}", path.display());
         return say(Unreachable::KeyUnusable, resolved, &what);
     }
-    if !tried.keys.is_empty() {
+    // A host that takes no keys at all has not refused this one.
+    if !tried.keys.is_empty() && accepted.contains(&MethodKind::PublicKey) {
         let what = format!(
             "the host took none of the keys ({}) for '{}'{}: add one to its authorized_keys, or name the right \
              one with --identity{ask}",
