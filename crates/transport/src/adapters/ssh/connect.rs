@@ -39,6 +39,7 @@ pub(crate) struct Login {
     /// `user@host:port`, for messages.
     pub(crate) label: String,
     /// The jump host that carries it: it lives as long.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is held, not asked"))]
     pub(crate) jump: Option<Arc<Login>>,
     trace: Arc<Trace>,
 }

@@ -223,3 +223,94 @@ fn no_common(resolved: &Resolved, kind: &AlgorithmKind, theirs: &[String]) -> Co
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use muster_model::{Endpoint, Reach};
+
+    use super::*;
+    use crate::open::Settings;
+    use crate::types::Access;
+
+    fn resolved() -> Resolved {
+        let settings = Settings {
+            home: PathBuf::from("/nonexistent"),
+            user: "me".into(),
+            idle: Duration::from_secs(60),
+            keepalive: Duration::from_secs(15),
+            logins: 8,
+        };
+        let endpoint = Endpoint {
+            reach: Reach::Ssh,
+            host: "2001:db8::1".into(),
+            address: None,
+            user: None,
+            port: None,
+        };
+        let access = Access {
+            ssh_config: Some("/dev/null".into()),
+            ..Access::default()
+        };
+        match super::super::resolve::resolve(&settings, &endpoint, &access) {
+            Ok(resolved) => resolved,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn each_error_of_a_connection_has_its_reason() {
+        use io::ErrorKind as Kind;
+        let address: SocketAddr = "[2001:db8::1]:22".parse().expect("an address");
+        for (kind, reason) in [
+            (Kind::ConnectionRefused, Unreachable::Refused),
+            (Kind::TimedOut, Unreachable::TimedOut),
+            (Kind::HostUnreachable, Unreachable::NoRoute),
+            (Kind::NetworkUnreachable, Unreachable::NoRoute),
+            (Kind::AddrNotAvailable, Unreachable::NoRoute),
+            (Kind::PermissionDenied, Unreachable::NoRoute),
+            (Kind::ConnectionReset, Unreachable::Broken),
+        ] {
+            let error = connecting(&resolved(), &address, &kind.into());
+            assert_eq!(error.reason, reason, "{kind:?}");
+            assert!(error.message.starts_with("me@[2001:db8::1]:22: "), "{error}");
+        }
+        let full = io::Error::from_raw_os_error(24);
+        assert!(
+            connecting(&resolved(), &address, &full)
+                .message
+                .contains("ulimit")
+        );
+    }
+
+    #[test]
+    fn each_phase_says_what_was_waited_for() {
+        let inner = std::sync::Arc::new(Trace::default());
+        inner.enter(Phase::KeyExchange);
+        for (phase, reason, words) in [
+            (Phase::Resolving, Unreachable::TimedOut, "looking up the name"),
+            (Phase::Connecting, Unreachable::TimedOut, "while connecting"),
+            (Phase::Greeting, Unreachable::TimedOut, "first line"),
+            (Phase::KeyExchange, Unreachable::TimedOut, "in the key exchange"),
+            (Phase::LoggingIn, Unreachable::TimedOut, "while logging in"),
+            (
+                Phase::Jumping("me@b:22".into(), Some(inner)),
+                Unreachable::Jump,
+                "me@b:22 (in the key exchange",
+            ),
+            (
+                Phase::Jumping("me@b:22".into(), None),
+                Unreachable::Jump,
+                "waiting for others",
+            ),
+        ] {
+            let error = timed_out(&resolved(), &phase, Duration::from_secs(10));
+            assert_eq!(error.reason, reason);
+            assert!(
+                error.message.contains(words) && error.message.contains("within 10 s"),
+                "{error}"
+            );
+        }
+    }
+}

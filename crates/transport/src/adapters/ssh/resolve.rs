@@ -1,7 +1,7 @@
 //! From an endpoint to everything that decides a connection: what was asked for, `ssh_config`, defaults.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use muster_model::{Endpoint, Reach, Secret, Target, Unreachable};
@@ -277,7 +277,7 @@ impl Resolver<'_> {
         way: &mut Vec<String>,
     ) -> Result<Option<Arc<Resolved>>, String> {
         let list = match &options.proxy {
-            None | Some(Proxy::Direct) => return Ok(None),
+            None | Some(Proxy::NoJump | Proxy::Direct) => return Ok(None),
             Some(Proxy::Command) => {
                 return Err(
                     "ProxyCommand is not supported: write ProxyJump with the host to go through".to_owned(),
@@ -331,10 +331,14 @@ impl Resolver<'_> {
         };
         let strict = options.strict.unwrap_or(StrictHostKeyChecking::Yes);
         if strict == StrictHostKeyChecking::Off {
-            tracing::warn!(
-                host = tokens.original,
-                "StrictHostKeyChecking no is read as accept-new: a host's key is always checked"
-            );
+            // Once is enough: a task may have thousands of hosts.
+            static SAID: Once = Once::new();
+            SAID.call_once(|| {
+                tracing::warn!(
+                    host = tokens.original,
+                    "StrictHostKeyChecking no is read as accept-new: a host's key is always checked"
+                );
+            });
         }
         Ok(Trust {
             names: names.clone(),

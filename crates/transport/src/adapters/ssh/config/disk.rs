@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::evaluate::{Problem, Root, Source};
 use super::glob;
-use super::statement::{self, FILE_BYTES, Numbered, Wrong};
+use super::statement::{self, Criterion, FILE_BYTES, Numbered, Statement, Wrong};
 use crate::adapters::ssh::stamp::Stamp;
 
 /// The most files that are remembered.
@@ -81,7 +81,19 @@ fn read(path: &Path) -> Result<Parsed, Problem> {
             path.display()
         )));
     }
-    Ok(statement::read(&String::from_utf8_lossy(&bytes)).map(Arc::new))
+    let parsed = statement::read(&String::from_utf8_lossy(&bytes)).map(Arc::new);
+    for (line, statement) in parsed.iter().flat_map(|statements| statements.iter()) {
+        let Statement::Match(criteria) = statement else {
+            continue;
+        };
+        for (_, criterion) in criteria {
+            if let Criterion::Unsupported(name) = criterion {
+                tracing::warn!(file = %path.display(), line, criterion = %name,
+                    "a Match block is skipped: Muster does not decide this criterion");
+            }
+        }
+    }
+    Ok(parsed)
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Problem {

@@ -62,7 +62,9 @@ pub(crate) fn evaluate(source: &dyn Source, roots: &[Root], asked: Asked<'_>) ->
     };
     pass.run(roots)?;
     if pass.wants_final {
-        pass.host = pass.known_host()?;
+        pass.host = pass.known_host()?.to_lowercase();
+        // The name to connect to stands by now.
+        pass.options.host_name = Some(pass.host.replace('%', "%%"));
         pass.is_final = true;
         pass.run(roots)?;
     }
@@ -105,9 +107,7 @@ impl Pass<'_> {
                     active = list_matches(patterns.iter().map(String::as_str), &self.host);
                 }
                 Statement::Match(criteria) => {
-                    active = self
-                        .meets(criteria, path, *line)
-                        .map_err(|Problem(what)| at(what))?;
+                    active = self.meets(criteria).map_err(|Problem(what)| at(what))?;
                 }
                 Statement::Include(patterns) if active => self.include(patterns, root, depth)?,
                 Statement::Include(_) => {}
@@ -146,18 +146,23 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn meets(&mut self, criteria: &[(bool, Criterion)], path: &Path, line: usize) -> Result<bool, Problem> {
+    fn meets(&mut self, criteria: &[(bool, Criterion)]) -> Result<bool, Problem> {
         let list = |patterns: &[String], text: &str| list_matches(patterns.iter().map(String::as_str), text);
+        // Names of hosts are compared without regard to case here, but not by `Host`: as in OpenSSH.
+        let host = |patterns: &[String], text: &str| {
+            let patterns: Vec<String> = patterns.iter().map(|pattern| pattern.to_lowercase()).collect();
+            list(&patterns, &text.to_lowercase())
+        };
         let mut all = true;
         for (negated, criterion) in criteria {
             let met = match criterion {
                 Criterion::All => true,
-                Criterion::Final(wanted) => {
+                Criterion::Final { wanted } => {
                     self.wants_final |= *wanted;
-                    *wanted && self.is_final
+                    self.is_final
                 }
-                Criterion::Host(patterns) => list(patterns, &self.known_host()?),
-                Criterion::OriginalHost(patterns) => list(patterns, self.asked.host),
+                Criterion::Host(patterns) => host(patterns, &self.known_host()?),
+                Criterion::OriginalHost(patterns) => host(patterns, self.asked.host),
                 Criterion::User(patterns) => list(
                     patterns,
                     self.asked
@@ -167,11 +172,8 @@ impl Pass<'_> {
                 ),
                 Criterion::LocalUser(patterns) => list(patterns, self.asked.local_user),
                 Criterion::Tagged(patterns) => list(patterns, self.options.tag.as_deref().unwrap_or("")),
-                Criterion::Unsupported(name) => {
-                    tracing::warn!(file = %path.display(), line, criterion = %name,
-                        "a Match block is skipped: Muster does not decide this criterion");
-                    return Ok(false);
-                }
+                // Whoever reads the file has said so.
+                Criterion::Unsupported(_) => return Ok(false),
             };
             all &= met != *negated;
         }
@@ -186,5 +188,7 @@ impl Pass<'_> {
     }
 }
 
+#[cfg(test)]
+mod against_openssh;
 #[cfg(test)]
 mod tests;

@@ -29,7 +29,9 @@ pub(crate) enum AddressFamily {
 /// What stands between here and the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Proxy {
-    /// Nothing (`ProxyJump none`, `ProxyCommand none`).
+    /// No jump host (`ProxyJump none`); a later `ProxyCommand` still counts, as in OpenSSH.
+    NoJump,
+    /// Nothing (`ProxyCommand none`).
     Direct,
     /// Jump hosts, as written: tokens are not expanded yet.
     Jump(String),
@@ -126,6 +128,9 @@ impl Options {
             Setting::CertificateFile(value) => add(&mut self.certificate_files, value),
             Setting::IdentitiesOnly(value) => first(&mut self.identities_only, value),
             Setting::IdentityAgent(value) => first(&mut self.identity_agent, value),
+            Setting::Proxy(value @ (Proxy::Direct | Proxy::Command)) if self.proxy == Some(Proxy::NoJump) => {
+                self.proxy = Some(value.clone());
+            }
             Setting::Proxy(value) => first(&mut self.proxy, value),
             Setting::UserKnownHostsFile(value) => first(&mut self.user_known_hosts, value),
             Setting::GlobalKnownHostsFile(value) => first(&mut self.global_known_hosts, value),
@@ -293,7 +298,7 @@ pub(crate) fn read(line: &line::Line) -> Result<Meaning, String> {
         "identitiesonly" => Setting::IdentitiesOnly(flag(&one()?)?),
         "identityagent" => Setting::IdentityAgent(one()?),
         "proxyjump" => match one()? {
-            value if value.eq_ignore_ascii_case("none") => Setting::Proxy(Proxy::Direct),
+            value if value.eq_ignore_ascii_case("none") => Setting::Proxy(Proxy::NoJump),
             value => Setting::Proxy(Proxy::Jump(value)),
         },
         // The rest of the line is the command: it may hold any number of words.

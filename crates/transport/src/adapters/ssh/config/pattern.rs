@@ -84,6 +84,29 @@ mod tests {
         assert!(!list_matches(["!bad.com"], "good.com"));
     }
 
+    /// The definition, as slow as it is plain.
+    fn plainly(pattern: &[u8], text: &[u8]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, None) => true,
+            (Some((b'*', rest)), _) => {
+                plainly(rest, text) || text.split_first().is_some_and(|(_, text)| plainly(pattern, text))
+            }
+            (Some((b'?', rest)), Some((_, text))) => plainly(rest, text),
+            (Some((wanted, rest)), Some((byte, text))) => wanted == byte && plainly(rest, text),
+            _ => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn matching_is_what_its_definition_says(pattern in "[ab*?]{0,8}", text in "[ab]{0,8}") {
+            proptest::prop_assert_eq!(
+                matches(&pattern, &text),
+                plainly(pattern.as_bytes(), text.as_bytes())
+            );
+        }
+    }
+
     #[test]
     fn many_stars_do_not_take_for_ever() {
         let pattern = "*a".repeat(2000);

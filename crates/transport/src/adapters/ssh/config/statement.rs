@@ -11,8 +11,11 @@ pub(crate) const FILE_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) enum Criterion {
     /// Always true.
     All,
-    /// True in the second pass alone (`final`), or never (`canonical`: names are not canonicalised).
-    Final(bool),
+    /// True in the second pass alone.
+    Final {
+        /// Whether it asks for that pass (`final`) or only sees it (`canonical`).
+        wanted: bool,
+    },
     /// The name to connect to, as known so far.
     Host(Vec<String>),
     /// The name as it was asked for.
@@ -113,8 +116,8 @@ fn criteria(arguments: &[String]) -> Result<Vec<(bool, Criterion)>, String> {
         let mut list = || value().map(|value| value.split(',').map(str::to_owned).collect());
         let criterion = match name.as_str() {
             "all" => Criterion::All,
-            "final" => Criterion::Final(true),
-            "canonical" => Criterion::Final(false),
+            "final" => Criterion::Final { wanted: true },
+            "canonical" => Criterion::Final { wanted: false },
             "host" => Criterion::Host(list()?),
             "originalhost" => Criterion::OriginalHost(list()?),
             "user" => Criterion::User(list()?),
@@ -136,4 +139,42 @@ fn criteria(arguments: &[String]) -> Result<Vec<(bool, Criterion)>, String> {
 
 fn shown(word: &str) -> String {
     word.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_with_a_line(text in "(?s).{0,200}") {
+            if let Err(wrong) = read(&text) {
+                proptest::prop_assert!(wrong.line >= 1 && wrong.line <= text.lines().count());
+            }
+        }
+
+        #[test]
+        fn words_of_the_language_are_read_or_refused(
+            words in proptest::collection::vec("Host|Match|exec|host|!|=|\"|'|\\\\|%|Include|Port|22|#|\\n| ", 0..40)
+        ) {
+            let _ = read(&words.concat());
+        }
+    }
+
+    #[test]
+    fn a_match_without_sense_is_refused() {
+        for (text, wanted) in [
+            ("Match", "at least one criterion"),
+            ("Match host", "needs a value"),
+            ("Match exec", "needs a value"),
+            ("Match shape round", "'shape' is not a criterion"),
+            ("Host", "at least one value"),
+            ("Include", "at least one value"),
+            ("Port \"22", "no partner"),
+        ] {
+            let wrong = read(&format!("\n{text}")).unwrap_err();
+            assert_eq!(wrong.line, 2);
+            assert!(wrong.what.contains(wanted), "{text}: {}", wrong.what);
+        }
+    }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_model::{Endpoint, Reach, Secret, Unreachable};
-use muster_testkit::Sshd;
+use muster_testkit::{Sshd, wait};
 use tempfile::TempDir;
 
 use super::{Login, login, resolve};
@@ -54,6 +54,13 @@ impl Site {
 
     pub(super) fn known(&self) -> String {
         std::fs::read_to_string(self.path(".ssh/known_hosts")).unwrap_or_default()
+    }
+
+    /// Waits until sshd has written `words` to its log: it does so a little after we are in.
+    pub(super) async fn logged(&self, words: &str) {
+        let written = || self.sshd.log().contains(words);
+        let waited = wait::until(Duration::from_secs(10), words, written).await;
+        assert!(waited.is_ok(), "'{words}' is not in:\n{}", self.sshd.log());
     }
 
     pub(super) fn settings(&self) -> Settings {
@@ -132,4 +139,11 @@ pub(super) fn failed(result: Result<Login, ConnectError>, reason: Unreachable, w
 
 pub(super) fn secret(text: &str) -> Option<Secret> {
     Some(Secret::new(text.to_owned()))
+}
+
+/// Waits until these servers have written down so many logins.
+pub(super) async fn logins<const N: usize>(servers: [&Sshd; N], wanted: [usize; N]) {
+    let counted = || servers.map(Sshd::logins);
+    let waited = wait::until(Duration::from_secs(10), "the logins", || counted() == wanted).await;
+    assert!(waited.is_ok(), "{:?}", counted());
 }

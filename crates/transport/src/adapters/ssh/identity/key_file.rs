@@ -90,8 +90,9 @@ pub(crate) struct KeyFile {
 
 /// The file, the one with `.pub`, the one with `-cert.pub`.
 type Stamps = [Option<Stamp>; 3];
+type Remembered = HashMap<PathBuf, (Stamps, Arc<KeyFile>)>;
 
-static FILES: LazyLock<Mutex<HashMap<PathBuf, (Stamps, Arc<KeyFile>)>>> = LazyLock::new(Mutex::default);
+static FILES: LazyLock<Mutex<Remembered>> = LazyLock::new(Mutex::default);
 
 /// Returns a key's file, read again only when it or its companions change. Nothing is decrypted.
 pub(crate) async fn load(path: &Path) -> Result<Arc<KeyFile>, Unusable> {

@@ -23,7 +23,7 @@ use crate::adapters::ssh::resolve::Identities;
 #[derive(Clone)]
 pub(crate) enum Source {
     /// The agent, with this identity.
-    Agent(AgentIdentity),
+    Agent(Arc<AgentIdentity>),
     /// A file's private key.
     File(Arc<KeyFile>),
 }
@@ -153,7 +153,7 @@ impl Offers {
             },
         };
         let source = match holder(held, Some(&public)) {
-            Some(identity) => Source::Agent(identity),
+            Some(identity) => Source::Agent(Arc::new(identity)),
             None => Source::File(Arc::clone(file)),
         };
         if matches!((&source, &file.secret), (Source::File(_), key_file::Secret::None)) {
@@ -184,7 +184,7 @@ impl Offers {
     }
 
     fn agents(&mut self, identity: &AgentIdentity, certificates: &[(PathBuf, Certificate)]) {
-        let source = Source::Agent(identity.clone());
+        let source = Source::Agent(Arc::new(identity.clone()));
         match identity {
             AgentIdentity::PublicKey { key, comment } => {
                 for (path, certificate) in certificates {

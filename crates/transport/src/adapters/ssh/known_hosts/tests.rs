@@ -188,6 +188,22 @@ fn a_trusted_authority_vouches_for_a_host_by_name_and_time() {
 }
 
 #[test]
+fn an_authority_for_a_name_is_one_for_all_its_ports() {
+    let (authority, host) = (key(), key());
+    let files = file(&[line("@cert-authority web1", &authority)]);
+    let names = Names {
+        names: vec!["[web1]:2222".into()],
+        without_port: vec!["web1".into()],
+        principal: "web1".into(),
+    };
+    let certificate = certificate(&authority, &host, |builder| {
+        builder.valid_principal("web1").unwrap();
+    });
+    let judged = judge(&files, &names, &blob(&host), Some(&certificate), NOW);
+    assert_eq!(judged, Verdict::Known);
+}
+
+#[test]
 fn a_certificate_of_a_stranger_is_only_the_key_inside() {
     let (stranger, host) = (key(), key());
     let certificate = certificate(&stranger, &host, |builder| {
@@ -269,4 +285,12 @@ fn a_new_key_is_appended_after_a_last_line_without_an_end() {
         std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
     };
     assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_a_file_and_knows_nobody_by_chance(text in "(?s).{0,300}", name in "[a-z.*?!\\[\\]:|0-9]{0,20}") {
+        let files = vec![Arc::new(KnownHosts::read(Path::new("/known"), &text))];
+        proptest::prop_assert_eq!(judge(&files, &names(&name), &[0, 0, 0, 1, b'x'], None, NOW), Verdict::Unknown);
+    }
 }

@@ -14,7 +14,7 @@ use super::index::KnownHosts;
 pub(crate) struct Names {
     /// The names that decide, the first that is known: `web1`, `[web1]:2222`. Never empty.
     pub(crate) names: Vec<String>,
-    /// Names that are good for the same key only: without a port that is not 22.
+    /// Names that are good for the same key or an authority only: without a port that is not 22.
     pub(crate) without_port: Vec<String>,
     /// The name that a certificate has to be made out for.
     pub(crate) principal: String,
@@ -54,7 +54,7 @@ pub(crate) fn judge(
     presented: Option<&Certificate>,
     now: u64,
 ) -> Verdict {
-    let authority = presented.and_then(|certificate| certificate::authority(certificate));
+    let authority = presented.and_then(certificate::authority);
     let all = names.names.iter().chain(&names.without_port);
     for (file, entry) in all.flat_map(|name| lookup(files, name)) {
         let meant = entry.key == key || authority.as_ref().is_some_and(|blob| entry.key == *blob);
@@ -66,6 +66,7 @@ pub(crate) fn judge(
         let trusted = names
             .names
             .iter()
+            .chain(&names.without_port)
             .flat_map(|name| lookup(files, name))
             .any(|(_, entry)| entry.marker == Marker::CertAuthority && entry.key == *authority);
         if trusted {

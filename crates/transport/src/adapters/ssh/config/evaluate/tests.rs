@@ -164,6 +164,11 @@ fn an_unknown_keyword_is_named_with_file_and_line_unless_excused() {
 fn the_first_of_proxy_jump_and_proxy_command_wins() {
     assert_eq!(
         one("ProxyJump none\nProxyCommand nc %h", "a").proxy,
+        Some(Proxy::Command)
+    );
+    assert_eq!(one("ProxyJump none\nProxyJump b", "a").proxy, Some(Proxy::NoJump));
+    assert_eq!(
+        one("ProxyCommand none\nProxyJump b", "a").proxy,
         Some(Proxy::Direct)
     );
     assert_eq!(

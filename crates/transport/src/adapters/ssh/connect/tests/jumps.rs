@@ -5,7 +5,7 @@ use muster_testkit::keys::{self, KeyKind};
 use muster_testkit::sshd::Builder;
 use muster_testkit::{Sshd, require};
 
-use super::{Site, failed};
+use super::{Site, failed, logins};
 use crate::types::Access;
 
 /// A target behind two jump hosts, each a server of its own.
@@ -59,10 +59,7 @@ async fn a_chain_of_two_jump_hosts_leads_to_the_target() {
         login.jump.as_ref().map(|jump| jump.label.contains("@second:")),
         Some(true)
     );
-    assert_eq!(
-        [&chain.first, &chain.second, &chain.site.sshd].map(Sshd::logins),
-        [1, 1, 1]
-    );
+    logins([&chain.first, &chain.second, &chain.site.sshd], [1, 1, 1]).await;
     // It carries data.
     let channel = login.handle.channel_open_session().await.expect("a channel");
     channel.exec(true, "echo through").await.expect("started");
@@ -78,18 +75,15 @@ async fn a_chain_of_two_jump_hosts_leads_to_the_target() {
 async fn many_who_go_through_the_same_jump_host_share_its_connection() {
     let chain = require!(Chain::start(Sshd::builder()).await);
     let (endpoint, access) = (chain.target(), chain.site.access());
-    let logins = (0..8).map(|_| chain.site.reach(&endpoint, &access));
-    let logins = futures_util::future::join_all(logins).await;
+    let all = (0..8).map(|_| chain.site.reach(&endpoint, &access));
+    let all = futures_util::future::join_all(all).await;
     assert!(
-        logins.iter().all(Result::is_ok),
+        all.iter().all(Result::is_ok),
         "{:?}",
-        logins.iter().find_map(|login| login.as_ref().err())
+        all.iter().find_map(|login| login.as_ref().err())
     );
-    assert_eq!(
-        [&chain.first, &chain.second, &chain.site.sshd].map(Sshd::logins),
-        [1, 1, 8]
-    );
-    drop(logins);
+    logins([&chain.first, &chain.second, &chain.site.sshd], [1, 1, 8]).await;
+    drop(all);
     let gone = || chain.first.connections() == 0 && chain.second.connections() == 0;
     muster_testkit::wait::until(
         std::time::Duration::from_secs(10),
@@ -112,7 +106,7 @@ async fn a_jump_host_that_died_is_logged_in_to_again() {
         .await
         .expect("ended");
     chain.site.reach(&endpoint, &access).await.expect("a new login");
-    assert_eq!(chain.second.logins(), 2);
+    logins([&chain.second], [2]).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use muster_model::Unreachable;
 use muster_testkit::keys::{self, For, KeyKind};
 use muster_testkit::{Sshd, require, wait};
 
-use super::{Site, secret};
+use super::{Site, logins, secret};
 use crate::types::Access;
 
 /// A real ssh-agent, ended with the test.
@@ -83,7 +83,7 @@ async fn keys_of_every_kind_log_in() {
         site.sshd.authorize(&key).expect("authorized");
         site.works(&with(&site, &key)).await;
     }
-    assert_eq!(site.sshd.logins(), KeyKind::ALL.len());
+    logins([&site.sshd], [KeyKind::ALL.len()]).await;
 }
 
 #[tokio::test]
@@ -237,7 +237,7 @@ async fn the_agent_signs_with_what_it_holds() {
         std::fs::remove_file(keys::public(&key)).expect("removed");
     }
     site.works(&access).await;
-    assert!(site.sshd.log().contains("Accepted publickey"));
+    site.logged("Accepted publickey").await;
 }
 
 #[tokio::test]
@@ -350,7 +350,7 @@ async fn user_certificates_log_in_from_files_and_from_the_agent() {
         };
         site.works(&access).await;
     }
-    assert!(site.sshd.log().contains("ED25519-CERT"), "{}", site.sshd.log());
+    site.logged("ED25519-CERT").await;
 }
 
 #[tokio::test]
