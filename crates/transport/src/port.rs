@@ -14,8 +14,10 @@ use crate::types::{Access, Exec, ExecEvent, KillReport};
 pub trait Transport: Send + Sync + 'static {
     /// Opens a session on a host: connects and logs in, or takes a place on a warm connection.
     ///
-    /// Nothing is started on the host. Bounded by `access.connect_timeout`. A future that is dropped
-    /// half-way leaves no connection that nobody owns (it is closed, or goes to the pool).
+    /// Nothing is started on the host. Bounded by `access.connect_timeout`, counted from this login's turn
+    /// (`Settings::logins` at a time): waiting for other logins of ours is not the host's fault. A warm
+    /// connection that turns out to be dead is replaced once more within the same bound. A future that is
+    /// dropped half-way leaves no connection that nobody owns (it is closed, or goes to the pool).
     async fn connect(&self, endpoint: &Endpoint, access: &Access) -> Result<Box<dyn Session>, ConnectError>;
 
     /// Returns how many connections are open.
@@ -43,6 +45,11 @@ pub trait Running: Send {
     /// [`ExecEvent::Exited`] after its last output, or [`ExecEvent::Broken`] where the connection died
     /// first. After either, None. Output is read no faster than this is called: a slow caller slows the
     /// command, and memory is bounded (4 MiB a command). Cancel-safe.
+    ///
+    /// A command ends with its first process. What it left behind may hold its output open: then the end
+    /// comes when nothing has been said for a second.
+    ///
+    /// Dropping it without a kill lets go of the command: its output goes nowhere, as behind a closed pipe.
     async fn next(&mut self) -> Option<ExecEvent>;
 
     /// Returns a handle that kills the command from elsewhere, also while `next` is being awaited.
@@ -55,7 +62,8 @@ pub trait Killer: Send + Sync {
     /// Sends TERM to every process of the command (children and their children, those too that called
     /// setsid or ignore signals), after `grace` KILL to what is left, and returns when none is left.
     ///
-    /// Idempotent; a command that has ended gives an empty report. An error says that processes may be
-    /// left, and why. Bounded by `grace` + 15 s.
+    /// Idempotent; a command that has exited gives an empty report, and what it left behind stays. After
+    /// [`ExecEvent::Broken`] it still looks for the processes, by a new connection. An error says that
+    /// processes may be left, and why. Bounded by `grace` + 15 s.
     async fn kill(&self, grace: Duration) -> Result<KillReport, Error>;
 }

@@ -1,4 +1,8 @@
 //! Every case of the contract on every adapter, against the real thing.
+#![expect(
+    clippy::expect_used,
+    reason = "what a test stands on is there, or the test fails"
+)]
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -109,7 +109,7 @@ async fn a_missing_folder_fails_the_command_with_code_1_and_a_message(fixture: F
 }
 
 async fn a_command_starts_in_the_home_folder(fixture: Fixture) {
-    let ended = fixture.run(command("pwd; cd; pwd")).await;
+    let ended = fixture.run(command("pwd; eval echo ~$(id -un)")).await;
     let lines: Vec<String> = ended.out().lines().map(str::to_owned).collect();
     assert_eq!(lines[0], lines[1]);
 }

@@ -50,34 +50,4 @@ pub(crate) fn outcome(stdout: &[u8]) -> Option<Outcome> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_program_is_short_and_does_not_look_like_one_of_the_run() {
-        let program = program("12.3.1-a", Duration::from_millis(2500));
-        assert!(program.len() < 4096, "{} bytes", program.len());
-        assert!(program.contains("RUN=12.3.1-a\n"));
-        assert!(program.contains("grace=250\n"));
-        assert!(!program.contains('@') && !program.contains("MUSTER_RUN=12"));
-    }
-
-    #[test]
-    fn its_last_word_is_read() {
-        let done = outcome(b"hello from .bashrc\nmuster-kill 1 3 2 \n").expect("is read");
-        assert!(done.seen && done.left.is_empty());
-        assert_eq!((done.report.terminated, done.report.killed), (3, 2));
-        assert_eq!(
-            outcome(b"muster-kill 1 1 1 77 78\n").expect("is read").left,
-            [77, 78]
-        );
-        for bad in [
-            "",
-            "muster-kill",
-            "muster-kill 1 x 1",
-            "sudo: a password is required\n",
-        ] {
-            assert_eq!(outcome(bad.as_bytes()), None, "{bad}");
-        }
-    }
-}
+mod tests;

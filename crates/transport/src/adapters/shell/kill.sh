@@ -17,9 +17,10 @@ if [ -r /proc/self/environ ] && cd /proc; then
   if [ $? -eq 1 ]; then
     marked() { grep -lszxF -- "$m" [0-9]*/environ; }
   else
+    # Busybox of old: it reads no further than to a NUL.
     marked() {
-      grep -lsF -- "$m" [0-9]*/environ | while read -r f; do
-        tr '\0' '\n' <"$f" 2>/dev/null | grep -qxF -- "$m" && echo "$f"
+      for f in [0-9]*/environ; do
+        tr '\000' '\n' <"$f" | grep -qxF -- "$m" && echo "$f"
       done
     }
   fi
@@ -39,7 +40,7 @@ else
   ticks=0
   table() {
     ps axeww -o pid= -o ppid= -o pgid= -o stat= -o command= 2>/dev/null | awk -v m="$m" '
-      { print $1, $2, $3, 0, $4, index($0 " ", " " m " ") > 0 }'
+      { print $1, $2, $3, 0, $4, (index($0 " ", " " m " ") > 0) }'
   }
   now() { now=$ticks; }
 fi

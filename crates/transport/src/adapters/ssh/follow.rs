@@ -25,6 +25,7 @@ const LET_GO: Duration = Duration::from_secs(5);
 /// A command on a channel.
 pub(super) struct Follow {
     read: ChannelReadHalf,
+    early: Option<ChannelMsg>,
     write: Arc<ChannelWriteHalf<Msg>>,
     place: Place,
     closing: CancellationToken,
@@ -53,9 +54,10 @@ enum Seen {
 }
 
 impl Follow {
-    /// Takes the halves of a channel, and its place.
+    /// Takes the halves of a channel with what came early on it, and its place.
     pub(super) fn new(
         read: ChannelReadHalf,
+        early: Option<ChannelMsg>,
         write: Arc<ChannelWriteHalf<Msg>>,
         place: Place,
         closing: CancellationToken,
@@ -63,6 +65,7 @@ impl Follow {
     ) -> Self {
         Self {
             read,
+            early,
             write,
             place,
             closing,
@@ -73,6 +76,9 @@ impl Follow {
     /// Delivers what the command does until it has ended; closes the channel then.
     pub(super) async fn run(mut self, mut delivery: Delivery) {
         let mut end = End::default();
+        if let Some(message) = self.early.take() {
+            take(message, &mut delivery, &mut end);
+        }
         let broken = loop {
             match self.wait(&delivery, &mut end).await {
                 Seen::Message(Some(ChannelMsg::Close)) => break None,

@@ -12,7 +12,7 @@ use muster_model::Unreachable;
 use muster_runtime::{Backoff, CancellationToken, Tasks, clock};
 use russh::client::Msg;
 use russh::{Channel, Disconnect};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 use super::connect::{self, Login, Resolved};
@@ -191,8 +191,10 @@ impl Pool {
             connection: Arc::clone(connection),
             has_channel: false,
         };
-        let opening = connection.login.handle.channel_open_session();
-        let channel = clock::deadline(limit, opening).await.ok()?.ok()?;
+        let channel = clock::deadline(limit, self.open_channel(connection))
+            .await
+            .ok()?
+            .ok()?;
         place.got_channel();
         Some(self.opened(channel, place))
     }
@@ -336,15 +338,27 @@ impl Pool {
             {
                 return Ok(None);
             }
-            let channel = connection.login.handle.channel_open_session().await;
-            if channel.is_ok() {
-                place.got_channel();
-            }
-            channel.map(|channel| Some((channel, place)))
+            let channel = self.open_channel(&connection).await?;
+            place.got_channel();
+            Ok(Some(self.opened(channel, place)))
         };
-        match clock::deadline(limit, opening).await {
-            Ok(Ok(Some((channel, place)))) => Ok(Some(self.opened(channel, place))),
-            Ok(Ok(None)) => Ok(None),
+        clock::deadline(limit, opening)
+            .await
+            .unwrap_or(Err(NoChannel::Dead))
+    }
+
+    /// Opens a channel in a task of its own: one that is opened after all when nobody waits any more is closed.
+    async fn open_channel(&self, connection: &Arc<Connection>) -> Result<Channel<Msg>, NoChannel> {
+        let (tx, rx) = oneshot::channel();
+        let connection = Arc::clone(connection);
+        self.tasks.spawn("ssh channel", async move {
+            let result = connection.login.handle.channel_open_session().await;
+            if let Err(Ok(channel)) = tx.send(result) {
+                let _ = channel.close().await;
+            }
+        });
+        match rx.await {
+            Ok(Ok(channel)) => Ok(channel),
             Ok(Err(russh::Error::ChannelOpenFailure(_))) => Err(NoChannel::Full),
             Ok(Err(_)) | Err(_) => Err(NoChannel::Dead),
         }

@@ -102,16 +102,18 @@ async fn start(
     write.exec(true, launch.line()).await.map_err(|error| {
         Error::new(ErrorKind::Unavailable, operation("the connection is gone")).caused_by(error)
     })?;
+    let mut early = None;
     match clock::deadline(ANSWER, answer(&mut read)).await {
-        Ok(Some(true)) => {}
-        Ok(Some(false)) => {
+        Ok(Answer::Yes) => {}
+        Ok(Answer::Said(message)) => early = Some(message),
+        Ok(Answer::No) => {
             let _ = write.close().await;
             return Err(Error::new(
                 ErrorKind::Denied,
                 operation("the server does not run commands for this user"),
             ));
         }
-        Ok(None) => {
+        Ok(Answer::Broken) => {
             return Err(Error::new(
                 ErrorKind::OutcomeUnknown,
                 operation("the connection broke"),
@@ -143,20 +145,28 @@ async fn start(
         connection: Arc::downgrade(place.connection()),
         channel: Arc::downgrade(&write),
     };
-    let follow = Follow::new(read, write, place, pool.closing().clone(), let_go);
+    let follow = Follow::new(read, early, write, place, pool.closing().clone(), let_go);
     pool.tasks().spawn("ssh command", follow.run(delivery));
     Ok(started)
 }
 
-/// Waits for the server's yes or no; None where the channel ends without.
-async fn answer(read: &mut ChannelReadHalf) -> Option<bool> {
+enum Answer {
+    Yes,
+    No,
+    /// A command that says something runs.
+    Said(ChannelMsg),
+    Broken,
+}
+
+/// Waits for the server's yes or no.
+async fn answer(read: &mut ChannelReadHalf) -> Answer {
     loop {
-        match read.wait().await? {
-            ChannelMsg::Success => return Some(true),
-            ChannelMsg::Failure => return Some(false),
-            ChannelMsg::Close => return None,
-            // Window sizes; a command says nothing before its start is confirmed.
-            _ => {}
+        match read.wait().await {
+            Some(ChannelMsg::Success) => return Answer::Yes,
+            Some(ChannelMsg::Failure) => return Answer::No,
+            Some(ChannelMsg::Close) | None => return Answer::Broken,
+            Some(ChannelMsg::WindowAdjusted { .. }) => {}
+            Some(message) => return Answer::Said(message),
         }
     }
 }

@@ -1,0 +1,140 @@
+//! The program as text, and as it runs in the shells and on the tools that hosts have.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use muster_testkit::require::everything_is_required;
+use muster_testkit::{proc, wait};
+
+use super::*;
+
+#[test]
+fn the_program_is_short_and_does_not_look_like_one_of_the_run() {
+    let program = program("12.3.1-a", Duration::from_millis(2500));
+    assert!(program.len() < 4608, "{} bytes", program.len());
+    assert!(program.contains("RUN=12.3.1-a\n"));
+    assert!(program.contains("grace=250\n"));
+    assert!(!program.contains('@') && !program.contains("MUSTER_RUN=12"));
+}
+
+#[test]
+fn its_last_word_is_read() {
+    let done = outcome(b"hello from .bashrc\nmuster-kill 1 3 2 \n").expect("is read");
+    assert!(done.seen && done.left.is_empty());
+    assert_eq!((done.report.terminated, done.report.killed), (3, 2));
+    assert_eq!(
+        outcome(b"muster-kill 1 1 1 77 78\n").expect("is read").left,
+        [77, 78]
+    );
+    for bad in [
+        "",
+        "muster-kill",
+        "muster-kill 1 x 1",
+        "sudo: a password is required\n",
+    ] {
+        assert_eq!(outcome(bad.as_bytes()), None, "{bad}");
+    }
+}
+
+/// A run: itself, a child that is deaf to TERM, and one with an empty environment.
+fn tree(mark: &str) -> Child {
+    use std::os::unix::process::CommandExt;
+    let text = "sh -c \"trap '' TERM; echo deaf; while :; do sleep 0.1; done\" & env -i sleep 300 & wait";
+    let mut child = Command::new("sh")
+        .args(["-c", text])
+        .env("MUSTER_RUN", mark)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .expect("sh starts");
+    let mut said = [0u8; 5];
+    let mut stdout = child.stdout.take().expect("is piped");
+    std::io::Read::read_exact(&mut stdout, &mut said).expect("is deaf");
+    child
+}
+
+/// Kills two runs of three that look alike with a variant of the program.
+fn kills(shell: &[&str], path: Option<&Path>, vary: fn(String) -> String) {
+    let base = format!("{}.{:08x}", std::process::id(), rand::random::<u32>());
+    let marks = [format!("{base}.1"), format!("{base}.10"), format!("x{base}.1")];
+    let mut trees = marks.clone().map(|mark| tree(&mark));
+    let text = vary(program(&marks[0], Duration::from_millis(200)));
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).args(["-c", &text]);
+    if let Some(path) = path {
+        command.env("PATH", path);
+    }
+    let output = command.output().expect("the shell starts");
+    let said = outcome(&output.stdout).unwrap_or_else(|| panic!("{shell:?}: {output:?}"));
+    assert!(said.seen && said.left.is_empty(), "{shell:?}: {said:?}");
+    assert!(
+        said.report.terminated >= 4 && said.report.killed >= 1,
+        "{shell:?}: {said:?}"
+    );
+    assert!(output.stderr.is_empty(), "{shell:?}: {output:?}");
+    trees[0].wait().expect("has ended");
+    for (tree, mark) in trees.iter_mut().zip(&marks).skip(1) {
+        assert!(proc::with_env("MUSTER_RUN", mark).len() >= 2, "another run was hit");
+        let group = nix::unistd::Pid::from_raw(i32::try_from(tree.id()).expect("is a pid"));
+        nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).expect("is ended");
+        tree.wait().expect("has ended");
+    }
+    wait::blocking(Duration::from_secs(5), "the groups to end", || {
+        marks
+            .iter()
+            .all(|mark| proc::with_env("MUSTER_RUN", mark).is_empty())
+            .then_some(())
+    })
+    .expect("nothing is left");
+}
+
+/// As on a host whose grep does not know -z.
+fn without_z(text: String) -> String {
+    text.replace("grep -z .", "grep --muster-no-such-option .")
+}
+
+/// As on a host without /proc.
+fn without_proc(text: String) -> String {
+    text.replace("/proc/self/environ", "/nonexistent")
+}
+
+#[test]
+fn it_ends_one_run_alone_in_every_shell() {
+    for shell in ["dash", "bash"] {
+        kills(&[shell], None, |text| text);
+    }
+}
+
+#[test]
+fn it_needs_no_grep_that_knows_nul() {
+    kills(&["sh"], None, without_z);
+}
+
+#[test]
+fn it_needs_no_proc() {
+    kills(&["sh"], None, without_proc);
+}
+
+#[test]
+fn it_runs_on_busybox_alone() {
+    let folder = tempfile::tempdir().expect("is made");
+    let installed = Command::new("busybox")
+        .arg("--install")
+        .arg("-s")
+        .arg(folder.path())
+        .status();
+    if !installed.is_ok_and(|status| status.success()) {
+        assert!(
+            !everything_is_required(),
+            "busybox is missing: install the package busybox"
+        );
+        eprintln!("ignored: busybox is missing");
+        return;
+    }
+    let shell = folder.path().join("sh");
+    let shell = shell.to_str().expect("is text");
+    kills(&[shell], Some(folder.path()), |text| text);
+    kills(&[shell], Some(folder.path()), without_z);
+}
