@@ -16,6 +16,7 @@ mod jump;
 mod known_hosts;
 mod pool;
 mod resolve;
+mod resolved;
 mod session;
 mod stamp;
 mod stream;

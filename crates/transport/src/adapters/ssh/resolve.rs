@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
-use std::time::Duration;
 
-use muster_model::{Endpoint, Reach, Secret, Target, Unreachable};
+use muster_model::{Endpoint, Reach, Target, Unreachable};
 
 use super::algorithms::Lists;
 use super::config::{
@@ -12,107 +11,13 @@ use super::config::{
     expand, expand_path,
 };
 use super::known_hosts::Names;
+pub(crate) use super::resolved::{Identities, Method, Resolved, Trust};
 use crate::error::ConnectError;
 use crate::open::Settings;
 use crate::types::Access;
 
 /// The most jump hosts on one way.
 const JUMPS: usize = 8;
-
-/// Everything that decides a connection: two endpoints with the same one may share it. It holds secrets, so
-/// it has no `Debug`.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Resolved {
-    /// The host's name, as it was asked for.
-    pub(crate) alias: String,
-    /// The name or address to connect to.
-    pub(crate) host: String,
-    /// The port.
-    pub(crate) port: u16,
-    /// The user to log in as.
-    pub(crate) user: String,
-    /// Which addresses may be used.
-    pub(crate) family: AddressFamily,
-    /// Which host key is trusted.
-    pub(crate) trust: Trust,
-    /// Keys and certificates.
-    pub(crate) identities: Identities,
-    /// The ways to log in, in order.
-    pub(crate) methods: Vec<Method>,
-    /// For password and keyboard-interactive.
-    pub(crate) password: Option<Secret>,
-    /// Which algorithms to offer.
-    pub(crate) algorithms: Lists,
-    /// How long connecting to the host itself may take, from `ssh_config`.
-    pub(crate) connect_timeout: Option<Duration>,
-    /// A keepalive is sent after this much silence.
-    pub(crate) alive_interval: Duration,
-    /// The connection is given up after so many keepalives without an answer.
-    pub(crate) alive_count: u32,
-    /// The jump host to go through, with its own way.
-    pub(crate) jump: Option<Arc<Resolved>>,
-}
-
-/// Which host key is trusted.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Trust {
-    /// The names under which the host may be known.
-    pub(crate) names: Names,
-    /// The user's `known_hosts` files; new keys go into the first.
-    pub(crate) user_files: Vec<PathBuf>,
-    /// The system's.
-    pub(crate) global_files: Vec<PathBuf>,
-    /// Keys that must not be taken.
-    pub(crate) revoked: Option<PathBuf>,
-    /// Whether a new host's key is taken.
-    pub(crate) accept_new: bool,
-    /// Whether new names are written as hashes.
-    pub(crate) hashed: bool,
-}
-
-/// Keys and certificates.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Identities {
-    /// Keys that the task names.
-    pub(crate) explicit: Vec<PathBuf>,
-    /// Keys that `ssh_config` names, or the usual ones.
-    pub(crate) files: Vec<PathBuf>,
-    /// Whether `files` are the usual ones, which need not exist.
-    pub(crate) usual: bool,
-    /// Certificates that `ssh_config` names.
-    pub(crate) certificates: Vec<PathBuf>,
-    /// Whether the agent's keys are used only where a file names them.
-    pub(crate) only: bool,
-    /// The agent's socket.
-    pub(crate) agent: Option<PathBuf>,
-    /// For encrypted keys.
-    pub(crate) passphrase: Option<Secret>,
-}
-
-/// A way to log in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Method {
-    /// With a key or a certificate.
-    PublicKey,
-    /// By answering what the host asks.
-    KeyboardInteractive,
-    /// With a password.
-    Password,
-}
-
-impl Resolved {
-    /// Returns `user@host:port`, with the name as it was asked for.
-    pub(crate) fn label(&self) -> String {
-        let Self {
-            user, alias, port, ..
-        } = self;
-        if alias.contains(':') {
-            format!("{user}@[{alias}]:{port}")
-        } else {
-            format!("{user}@{alias}:{port}")
-        }
-    }
-}
 
 /// Works out how to reach a host. Reads `ssh_config` (again only when it has changed), and nothing else.
 pub(crate) fn resolve(
@@ -201,25 +106,8 @@ impl Resolver<'_> {
         through: Option<Arc<Resolved>>,
         way: &mut Vec<String>,
     ) -> Result<Resolved, String> {
-        let asked = Asked {
-            host: wanted.alias,
-            user: wanted.user,
-            local_user: &self.settings.user,
-            home: &self.settings.home,
-        };
-        let options = evaluate(self.source, &self.roots, asked).map_err(|problem| problem.0)?;
-        if let Some(why) = &options.refuse {
-            return Err(format!("ssh_config refuses it: {why}"));
-        }
-        let from_config = match &options.host_name {
-            Some(name) => Some(expand(name, &Tokens::host_only(wanted.alias))?),
-            None => None,
-        };
-        let host = wanted
-            .address
-            .map(str::to_owned)
-            .or(from_config)
-            .unwrap_or_else(|| wanted.alias.to_owned());
+        let options = self.options(&wanted)?;
+        let host = connect_to(&wanted, &options)?;
         let port = wanted.port.or(options.port).unwrap_or(22);
         let user = wanted
             .user
@@ -264,6 +152,21 @@ impl Resolver<'_> {
             port,
             user,
         })
+    }
+
+    /// Returns what `ssh_config` says about a host.
+    fn options(&self, wanted: &Wanted<'_>) -> Result<Options, String> {
+        let asked = Asked {
+            host: wanted.alias,
+            user: wanted.user,
+            local_user: &self.settings.user,
+            home: &self.settings.home,
+        };
+        let options = evaluate(self.source, &self.roots, asked).map_err(|problem| problem.0)?;
+        match &options.refuse {
+            Some(why) => Err(format!("ssh_config refuses it: {why}")),
+            None => Ok(options),
+        }
     }
 
     /// Resolves the jump hosts before a host: each is reached through the one before it, the first by its
@@ -401,6 +304,15 @@ impl Resolver<'_> {
             agent,
             passphrase: self.access.passphrase.clone(),
         })
+    }
+}
+
+/// Returns the name or address to connect to.
+fn connect_to(wanted: &Wanted<'_>, options: &Options) -> Result<String, String> {
+    match (wanted.address, &options.host_name) {
+        (Some(address), _) => Ok(address.to_owned()),
+        (None, Some(name)) => expand(name, &Tokens::host_only(wanted.alias)),
+        (None, None) => Ok(wanted.alias.to_owned()),
     }
 }
 

@@ -6,6 +6,7 @@
 mod disk;
 mod evaluate;
 mod glob;
+mod keywords;
 mod line;
 mod options;
 mod pattern;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::keywords::WITHOUT_EFFECT;
 use super::line;
 
 /// What to do with a host whose key is not known.
@@ -156,111 +157,6 @@ impl Options {
         }
     }
 }
-
-/// Known keywords without effect on Muster: they speak of terminals, forwarding, other ways to log in,
-/// or of a program around the login.
-const WITHOUT_EFFECT: &[&str] = &[
-    "addkeystoagent",
-    "afstokenpassing",
-    "applemultipath",
-    "batchmode",
-    "bindaddress",
-    "bindinterface",
-    "canonicaldomains",
-    "canonicalizefallbacklocal",
-    "canonicalizehostname",
-    "canonicalizemaxdots",
-    "canonicalizepermittedcnames",
-    "casignaturealgorithms",
-    "challengeresponseauthentication",
-    "channeltimeout",
-    "checkhostip",
-    "cipher",
-    "clearallforwardings",
-    "compression",
-    "compressionlevel",
-    "connectionattempts",
-    "controlmaster",
-    "controlpath",
-    "controlpersist",
-    "dsaauthentication",
-    "dynamicforward",
-    "enableescapecommandline",
-    "enablesshkeysign",
-    "escapechar",
-    "exitonforwardfailure",
-    "fallbacktorsh",
-    "fingerprinthash",
-    "forkafterauthentication",
-    "forwardagent",
-    "forwardx11",
-    "forwardx11timeout",
-    "forwardx11trusted",
-    "gatewayports",
-    "globalknownhostsfile2",
-    "gssapiauthentication",
-    "gssapiclientidentity",
-    "gssapidelegatecredentials",
-    "gssapikexalgorithms",
-    "gssapikeyexchange",
-    "gssapirenewalforcesrekey",
-    "gssapiserveridentity",
-    "gssapitrustdns",
-    "hostbasedacceptedalgorithms",
-    "hostbasedauthentication",
-    "hostbasedkeytypes",
-    "ipqos",
-    "keepalive",
-    "knownhostscommand",
-    "localcommand",
-    "localforward",
-    "loglevel",
-    "logverbose",
-    "nohostauthenticationforlocalhost",
-    "numberofpasswordprompts",
-    "obscurekeystroketiming",
-    "permitlocalcommand",
-    "permitremoteopen",
-    "pkcs11provider",
-    "protocol",
-    "proxyusefdpass",
-    "pubkeyacceptedalgorithms",
-    "pubkeyacceptedkeytypes",
-    "rekeylimit",
-    "remotecommand",
-    "remoteforward",
-    "requesttty",
-    "requiredrsasize",
-    "rhostsauthentication",
-    "rhostsrsaauthentication",
-    "rsaauthentication",
-    "securitykeyprovider",
-    "sendenv",
-    "sessiontype",
-    "setenv",
-    "skeyauthentication",
-    "smartcarddevice",
-    "stdinnull",
-    "streamlocalbindmask",
-    "streamlocalbindunlink",
-    "syslogfacility",
-    "tcpkeepalive",
-    "tisauthentication",
-    "tunnel",
-    "tunneldevice",
-    "updatehostkeys",
-    "useblacklistedkeys",
-    "usekeychain",
-    "useprivilegedport",
-    "userknownhostsfile2",
-    "useroaming",
-    "usersh",
-    "verifyhostkeydns",
-    "versionaddendum",
-    "visualhostkey",
-    "warnweakcrypto",
-    "xauthlocation",
-];
 
 /// What a keyword means to Muster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -418,11 +314,6 @@ fn seconds(value: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_list_of_keywords_without_effect_is_sorted() {
-        assert!(WITHOUT_EFFECT.is_sorted());
-    }
 
     #[test]
     fn times_are_seconds_or_parts_with_units() {

@@ -1,5 +1,7 @@
 //! From endpoints and `ssh_config` files to what decides a connection.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use super::*;
