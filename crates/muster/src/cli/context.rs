@@ -84,6 +84,19 @@ impl Context {
         Ok(self.connected.insert(connected).client.clone())
     }
 
+    /// Cancels what was submitted where the server is inside this process, and nobody waits for it any more.
+    pub async fn abandon(&mut self) {
+        if !self.settings.no_daemon || self.settings.server.is_some() {
+            return;
+        }
+        if let Ok(client) = self.client().await {
+            for id in std::mem::take(&mut self.submitted) {
+                // It may have ended by itself.
+                let _ = client.cancel(id).await;
+            }
+        }
+    }
+
     /// Leaves the server in order.
     pub async fn close(&mut self) {
         if let Some(connected) = self.connected.take() {

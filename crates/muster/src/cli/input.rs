@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use muster_model::problem::Code;
 use muster_model::{Problem, Secret, limits};
 
-use super::stop::Stop;
+use super::stop::{Left, Stop};
 
 /// Whose standard input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +139,9 @@ pub fn secret(option: &str, prompt: &str) -> Result<Secret, Stop> {
     }
     match rpassword::prompt_password(prompt) {
         Ok(secret) => Ok(Secret::new(secret)),
-        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => Err(Stop::Interrupted(None)),
+        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {
+            Err(Stop::Interrupted(Left::Nothing))
+        }
         Err(_) => Err(no_terminal().into()),
     }
 }

@@ -138,9 +138,11 @@ async fn list_hosts(context: &mut Context, pattern: Option<&str>, json: bool) ->
         return context.print_json(&hosts).await;
     }
     if hosts.is_empty() {
-        context
-            .notice("the inventory is empty: `muster hosts add HOST…` adds hosts")
-            .await;
+        let told = match pattern {
+            Some(_) => "no host of the inventory is named by that",
+            None => "the inventory is empty: `muster hosts add HOST…` adds hosts",
+        };
+        context.notice(told).await;
         return Ok(());
     }
     let mut table = Table::new(&["HOST", "ADDRESS", "USER", "PORT", "LABELS"]);

@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::args::{Command, Line};
 use self::context::{Context, Phase};
-use self::stop::{Stop, unwritable};
+use self::stop::{Left, Stop, unwritable};
 use crate::settings::{Overrides, Settings};
 use crate::{demo, repl};
 
@@ -140,8 +140,14 @@ async fn whole(settings: Settings, command: Option<Command>) -> Result<u8, Stop>
         Some(command) => {
             let mut interrupt = interrupt()?;
             let done = interruptible(&mut context, &command, &mut interrupt).await;
+            context.console.clear().await;
+            // Told before a server inside this process is waited for.
+            let code = told(done);
+            if code == exit::PIPE_CLOSED {
+                context.abandon().await;
+            }
             leave(&mut context, &mut interrupt).await;
-            done
+            Ok(code)
         }
         None => repl::run(context).await,
     }
@@ -181,8 +187,9 @@ pub async fn interruptible(
             done = &mut work => return done,
             _ = interrupt.recv() => match phase.get() {
                 Phase::Submitting => phase.set(Phase::Leaving),
-                Phase::Accepted(id) => return Err(Stop::Interrupted(Some(id))),
-                Phase::Before | Phase::Leaving => return Err(Stop::Interrupted(None)),
+                Phase::Accepted(id) => return Err(Stop::Interrupted(Left::Task(id))),
+                Phase::Before => return Err(Stop::Interrupted(Left::Nothing)),
+                Phase::Leaving => return Err(Stop::Interrupted(Left::Unknown)),
             },
         }
     }

@@ -5,6 +5,17 @@ use muster_model::{Problem, TaskId};
 
 use crate::render::Closed;
 
+/// What Ctrl-C leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: no task was started.
+    Nothing,
+    /// A submit whose answer was not waited for.
+    Unknown,
+    /// A task, which goes on.
+    Task(TaskId),
+}
+
 /// Why a command ends before its time.
 #[derive(Debug)]
 pub enum Stop {
@@ -12,8 +23,8 @@ pub enum Stop {
     Problem(Problem),
     /// Whoever read standard output has gone; ends without a word.
     PipeClosed,
-    /// Ctrl-C; the task, if there is one, goes on.
-    Interrupted(Option<TaskId>),
+    /// Ctrl-C.
+    Interrupted(Left),
 }
 
 impl From<Problem> for Stop {
@@ -65,11 +76,43 @@ impl Stop {
         match self {
             Self::Problem(problem) => crate::render::words::problem(problem),
             Self::PipeClosed => String::new(),
-            Self::Interrupted(None) => "muster: interrupted: nothing was started\n".to_owned(),
-            Self::Interrupted(Some(id)) => format!(
+            Self::Interrupted(Left::Nothing) => "muster: interrupted: nothing was started\n".to_owned(),
+            Self::Interrupted(Left::Unknown) => {
+                "muster: interrupted before the server had answered: the task \
+                                                 may exist\n  hint: `muster tasks` lists the latest\n"
+                    .to_owned()
+            }
+            Self::Interrupted(Left::Task(id)) => format!(
                 "muster: interrupted: task {id} goes on\n  hint: `muster follow {id}` follows it, \
                  `muster cancel {id}` ends it\n"
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_interrupts_learns_what_goes_on() {
+        let stop = Stop::Interrupted(Left::Task(TaskId(45334)));
+        assert_eq!(stop.exit_code(), 130);
+        let told = stop.told();
+        for part in ["task 45334 goes on", "muster follow 45334", "muster cancel 45334"] {
+            assert!(told.contains(part), "{told}");
+        }
+        assert!(
+            Stop::Interrupted(Left::Nothing)
+                .told()
+                .contains("nothing was started")
+        );
+        assert!(Stop::Interrupted(Left::Unknown).told().contains("may exist"));
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_is_told_nothing() {
+        assert_eq!(Stop::PipeClosed.told(), "");
+        assert_eq!(Stop::PipeClosed.exit_code(), 141);
     }
 }

@@ -240,3 +240,6 @@ pub fn secrets(wanted: &Secrets) -> Result<wire::Secrets, Stop> {
         )?,
     })
 }
+
+#[cfg(test)]
+mod tests;

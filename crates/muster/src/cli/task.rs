@@ -10,7 +10,7 @@ use super::args::{CheckMode, CheckTask, Mode, Ping, Retry, Run, Script, Task, Ta
 use super::context::{Context, Phase};
 use super::follow::{follow, wait};
 use super::report::{self, Pages};
-use super::stop::Stop;
+use super::stop::{Left, Stop};
 use super::submit;
 use crate::render::table::{Table, clip};
 use crate::render::words::{self, Ending};
@@ -50,7 +50,7 @@ async fn accepted(context: &mut Context, task: &TaskView, detach: bool, mode: Mo
     context.submitted.push(task.id);
     let leaving = context.phase.replace(Phase::Accepted(task.id)) == Phase::Leaving;
     if leaving {
-        return Err(Stop::Interrupted(Some(task.id)));
+        return Err(Stop::Interrupted(Left::Task(task.id)));
     }
     if detach || context.at_prompt {
         context.print(&format!("task id: {}\n", task.id)).await?;
@@ -222,10 +222,13 @@ pub async fn ping(context: &mut Context, args: &Ping) -> Result<u8, Stop> {
     context.phase.set(Phase::Submitting);
     let task = client.submit(&submit).await?;
     drop(submit);
+    context.submitted.push(task.id);
     if context.phase.replace(Phase::Accepted(task.id)) == Phase::Leaving {
-        return Err(Stop::Interrupted(Some(task.id)));
+        return Err(Stop::Interrupted(Left::Task(task.id)));
     }
     let task = wait(context, &client, task.id).await?;
+    // Its end is seen here: nobody has to be told of it.
+    context.submitted.clear();
     if args.json {
         Box::pin(report::json(context, &client, &task)).await?;
         return Ok(exit::of_counts(&task.counts));

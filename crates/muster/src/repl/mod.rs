@@ -27,7 +27,7 @@ use crate::cli;
 use crate::cli::args::PromptLine;
 use crate::cli::context::Context;
 use crate::cli::input::Stdin;
-use crate::cli::stop::Stop;
+use crate::cli::stop::{Left, Stop};
 
 /// Runs the prompt of `muster` alone.
 ///
@@ -117,7 +117,7 @@ async fn from_pipe(context: &mut Context, interrupt: &mut Signal) -> Result<u8, 
                 context.notice(&notice).await;
                 continue;
             }
-            _ = interrupt.recv() => return Err(Stop::Interrupted(None)),
+            _ = interrupt.recv() => return Err(Stop::Interrupted(Left::Nothing)),
         };
         let line = line.map_err(|error| {
             Problem::new(
