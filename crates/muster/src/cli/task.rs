@@ -56,7 +56,10 @@ async fn accepted(context: &mut Context, task: &TaskView, detach: bool, mode: Mo
         context.print(&format!("task id: {}\n", task.id)).await?;
         return Ok(exit::SUCCESS);
     }
-    Box::pin(follow(context, task.id, mode)).await
+    let code = Box::pin(follow(context, task.id, mode)).await?;
+    // Its end was seen here: nobody has to be told of it.
+    context.submitted.clear();
+    Ok(code)
 }
 
 fn plan_text(plan: &Plan) -> String {
