@@ -3,17 +3,21 @@
 //! How many channels a connection takes is the server's to say (MaxSessions); it is learned from its refusals.
 //! Who finds no room shares a login that is under way, or starts one.
 
+mod connection;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use muster_model::Unreachable;
 use muster_runtime::{Backoff, CancellationToken, Tasks, clock};
+use russh::Channel;
 use russh::client::Msg;
-use russh::{Channel, Disconnect};
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::Instant;
+
+pub(crate) use connection::{Connection, Opened, Place};
 
 use super::connect::{self, Login, Resolved};
 use crate::error::ConnectError;
@@ -50,36 +54,6 @@ struct Flight {
     number: u64,
     waiting: usize,
     landed: watch::Receiver<Option<Result<(), ConnectError>>>,
-}
-
-/// A connection that is logged in.
-pub(crate) struct Connection {
-    login: Login,
-    /// Places taken.
-    used: AtomicUsize,
-    /// Channels that the server has open for us.
-    open: AtomicUsize,
-    /// Whether it ever had a channel.
-    proven: AtomicBool,
-    /// Commands whose output nobody reads at the moment: they hold up the whole connection.
-    stalled: AtomicUsize,
-    /// Takes no new commands.
-    retired: AtomicBool,
-    idle_since: Mutex<Instant>,
-    opening: tokio::sync::Mutex<()>,
-}
-
-/// A place on a connection.
-pub(crate) struct Place {
-    connection: Arc<Connection>,
-    has_channel: bool,
-}
-
-/// A channel for one command.
-pub(crate) struct Opened {
-    channel: Option<Channel<Msg>>,
-    place: Option<Place>,
-    tasks: Tasks,
 }
 
 enum Taken {
@@ -155,7 +129,7 @@ impl Pool {
                     continue;
                 }
             };
-            let connection = Arc::clone(&place.connection);
+            let connection = Arc::clone(place.connection());
             match self.open_on(place, resolved, access.connect_timeout).await {
                 Ok(Some(opened)) => return Ok(opened),
                 Ok(None) => {}
@@ -165,7 +139,7 @@ impl Pool {
                         Unreachable::TooManySessions,
                         format!(
                             "{}: the server takes no session on a new connection: see MaxSessions in its sshd_config",
-                            connection.login.label
+                            connection.label()
                         ),
                     ));
                 }
@@ -183,14 +157,10 @@ impl Pool {
 
     /// Opens a channel beside those that a connection has, without regard to its room: for ending a command.
     pub(crate) async fn beside(&self, connection: &Arc<Connection>, limit: Duration) -> Option<Opened> {
-        if connection.is_dead() || connection.stalled.load(Ordering::Acquire) > 0 {
+        if connection.is_dead() || connection.is_stalled() {
             return None;
         }
-        connection.used.fetch_add(1, Ordering::AcqRel);
-        let mut place = Place {
-            connection: Arc::clone(connection),
-            has_channel: false,
-        };
+        let mut place = Place::take(connection);
         let channel = clock::deadline(limit, self.open_channel(connection))
             .await
             .ok()?
@@ -231,11 +201,7 @@ impl Pool {
             .filter(|connection| connection.has_room(host.room))
             .min_by_key(|connection| connection.used.load(Ordering::Acquire));
         if let Some(connection) = least {
-            connection.used.fetch_add(1, Ordering::AcqRel);
-            return Taken::Place(Place {
-                connection: Arc::clone(connection),
-                has_channel: false,
-            });
+            return Taken::Place(Place::take(connection));
         }
         if let Some(flight) = host.flights.iter_mut().find(|flight| flight.waiting < host.room) {
             flight.waiting += 1;
@@ -326,7 +292,7 @@ impl Pool {
         resolved: &Resolved,
         limit: Duration,
     ) -> Result<Option<Opened>, NoChannel> {
-        let connection = Arc::clone(&place.connection);
+        let connection = Arc::clone(place.connection());
         let proven = connection.proven.load(Ordering::Acquire);
         // One after the other, so that a refusal says exactly how many there is room for. A warm connection may
         // have died unseen: it gets a part of the time, and a new one the rest.
@@ -365,11 +331,7 @@ impl Pool {
     }
 
     fn opened(&self, channel: Channel<Msg>, place: Place) -> Opened {
-        Opened {
-            channel: Some(channel),
-            place: Some(place),
-            tasks: self.tasks.clone(),
-        }
+        Opened::new(channel, place, self.tasks.clone())
     }
 
     fn room(&self, resolved: &Resolved) -> usize {
@@ -425,130 +387,6 @@ impl Pool {
             !host.connections.is_empty() || !host.flights.is_empty()
         });
         idle
-    }
-}
-
-impl Connection {
-    fn new(login: Login) -> Self {
-        Self {
-            login,
-            used: AtomicUsize::new(0),
-            open: AtomicUsize::new(0),
-            proven: AtomicBool::new(false),
-            stalled: AtomicUsize::new(0),
-            retired: AtomicBool::new(false),
-            idle_since: Mutex::new(Instant::now()),
-            opening: tokio::sync::Mutex::new(()),
-        }
-    }
-
-    /// `user@host:port`, for messages.
-    pub(crate) fn label(&self) -> &str {
-        &self.login.label
-    }
-
-    /// Says for people why the connection ended, where it did.
-    pub(crate) fn ended(&self) -> Option<String> {
-        self.login.ended()
-    }
-
-    /// Asks the server for a sign of life; returns once everything that it had sent before has been received.
-    pub(crate) async fn ping(&self) -> bool {
-        self.login.handle.send_ping().await.is_ok()
-    }
-
-    /// Tells that output of a command on it waits for its reader, for as long as the result lives.
-    pub(crate) fn stall(self: &Arc<Self>) -> Stalled {
-        self.stalled.fetch_add(1, Ordering::AcqRel);
-        Stalled(Arc::clone(self))
-    }
-
-    /// Tells whether the connection is known to be gone.
-    pub(crate) fn is_dead(&self) -> bool {
-        self.login.handle.is_closed()
-    }
-
-    fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
-    }
-
-    fn has_room(&self, room: usize) -> bool {
-        !self.retired.load(Ordering::Acquire)
-            && self.stalled.load(Ordering::Acquire) == 0
-            && self.used.load(Ordering::Acquire) < room
-    }
-
-    /// Tells whether it has nothing to do and is not kept warm any longer. Called with the pool locked, under
-    /// which places are taken.
-    fn is_over(&self, limit: Duration) -> bool {
-        self.used.load(Ordering::Acquire) == 0
-            && (self.retired.load(Ordering::Acquire)
-                || self
-                    .idle_since
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .elapsed()
-                    >= limit)
-    }
-
-    async fn hang_up(&self) {
-        self.retire();
-        let bye = self.login.handle.disconnect(Disconnect::ByApplication, "", "");
-        let _ = clock::deadline(Duration::from_secs(1), bye).await;
-    }
-}
-
-/// See [`Connection::stall`].
-pub(crate) struct Stalled(Arc<Connection>);
-
-impl Drop for Stalled {
-    fn drop(&mut self) {
-        self.0.stalled.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Place {
-    /// The connection.
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
-    fn got_channel(&mut self) {
-        self.has_channel = true;
-        self.connection.open.fetch_add(1, Ordering::AcqRel);
-        self.connection.proven.store(true, Ordering::Release);
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if self.has_channel {
-            self.connection.open.fetch_sub(1, Ordering::AcqRel);
-        }
-        *self
-            .connection
-            .idle_since
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.connection.used.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-impl Opened {
-    /// Takes both out: from now on whoever has them closes the channel.
-    pub(crate) fn into_parts(mut self) -> Option<(Channel<Msg>, Place)> {
-        self.channel.take().zip(self.place.take())
-    }
-}
-
-impl Drop for Opened {
-    fn drop(&mut self) {
-        if let Some((channel, place)) = self.channel.take().zip(self.place.take()) {
-            self.tasks.spawn("ssh close", async move {
-                let _ = clock::deadline(Duration::from_secs(1), channel.close()).await;
-                drop(place);
-            });
-        }
     }
 }
 

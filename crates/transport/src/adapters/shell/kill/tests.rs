@@ -76,7 +76,10 @@ fn kills(shell: &[&str], path: Option<&Path>, vary: fn(String) -> String) {
     assert!(output.stderr.is_empty(), "{shell:?}: {output:?}");
     trees[0].wait().expect("has ended");
     for (tree, mark) in trees.iter_mut().zip(&marks).skip(1) {
-        assert!(proc::with_env("MUSTER_RUN", mark).len() >= 2, "another run was hit");
+        assert!(
+            proc::with_env("MUSTER_RUN", mark).len() >= 2,
+            "another run was hit"
+        );
         let group = nix::unistd::Pid::from_raw(i32::try_from(tree.id()).expect("is a pid"));
         nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).expect("is ended");
         tree.wait().expect("has ended");
