@@ -11,8 +11,8 @@ use hyper::body::{Body as _, Incoming};
 use muster_model::Problem;
 use muster_model::problem::Code;
 
-use crate::client::Pool;
 use crate::connection::Connection;
+use crate::send::Pool;
 
 /// How long the server may be silent in the middle of an answer.
 const SILENCE: Duration = Duration::from_mins(1);

@@ -8,6 +8,7 @@ pub mod exit;
 mod follow;
 mod request;
 mod seen;
+mod send;
 pub mod sse;
 
 pub use address::Address;
