@@ -86,6 +86,7 @@ impl Core {
         }
         if task.finished_at.is_some() {
             live.mark_done();
+            self.hub.retire(live.id());
         }
         Ok(())
     }
