@@ -255,9 +255,15 @@ async fn writers_together_stay_within_the_limit() {
             }
         });
     }
-    while tasks.running() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let ended = async {
+        while tasks.running() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let limit_of_time = Duration::from_secs(60);
+    muster_runtime::clock::deadline(limit_of_time, ended)
+        .await
+        .expect("the writers end");
     assert_eq!(tasks.panics(), 0);
     assert!(cache.store.used() <= limit);
     assert!(cache.store.used() > limit / 2);

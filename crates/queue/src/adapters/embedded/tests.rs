@@ -6,10 +6,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_model::ErrorKind;
 use muster_runtime::Tasks;
+use muster_runtime::clock::deadline;
 
 use super::{Embedded, Limits};
-use crate::port::Queue;
-use crate::types::{ExchangeKind, Message, QueueOptions};
+use crate::port::{Consumer, Queue};
+use crate::types::{Delivery, ExchangeKind, Message, QueueOptions};
 
 const KEPT: QueueOptions = QueueOptions {
     durable: false,
@@ -23,6 +24,13 @@ const KEPT: QueueOptions = QueueOptions {
 fn queue(limits: Limits) -> (Embedded, Tasks) {
     let tasks = Tasks::new();
     (Embedded::new(limits, &tasks), tasks)
+}
+
+async fn next(consumer: &mut Box<dyn Consumer>) -> Delivery {
+    let delivery = deadline(Duration::from_secs(20), consumer.next()).await;
+    delivery
+        .expect("a delivery in time")
+        .expect("a queue that is there")
 }
 
 fn numbered(key: &str, numbers: std::ops::Range<u32>) -> Vec<Message> {
@@ -82,10 +90,10 @@ async fn a_message_gives_its_memory_back_whichever_way_it_goes() {
     queue.publish("", numbered("work", 0..5)).await.unwrap();
     queue.publish("", numbered("brief", 0..5)).await.unwrap();
     let mut brief = queue.consume("brief", 2).await.unwrap();
-    brief.next().await.unwrap();
+    next(&mut brief).await;
     drop(brief);
     let mut work = queue.consume("work", 10).await.unwrap();
-    let (first, second) = (work.next().await.unwrap(), work.next().await.unwrap());
+    let (first, second) = (next(&mut work).await, next(&mut work).await);
     work.settler().ack(&[first.tag]).await.unwrap();
     work.settler().reject(second.tag, false).await.unwrap();
     assert_eq!(queue.depth("grave").await.unwrap(), 4);
@@ -132,10 +140,7 @@ async fn a_fanout_shares_the_body() {
         .await
         .unwrap();
     for consumer in &mut consumers {
-        assert_eq!(
-            consumer.next().await.unwrap().message.body.as_ptr(),
-            body.as_ptr()
-        );
+        assert_eq!(next(consumer).await.message.body.as_ptr(), body.as_ptr());
     }
 }
 
@@ -144,9 +149,14 @@ async fn the_timer_ends_with_the_queue() {
     let (queue, tasks) = queue(Limits::default());
     assert_eq!(tasks.running(), 1);
     drop(queue);
-    while tasks.running() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let ended = async {
+        while tasks.running() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    deadline(Duration::from_secs(20), ended)
+        .await
+        .expect("no task is left");
 }
 
 #[tokio::test]
@@ -167,7 +177,7 @@ async fn an_urgent_message_overtakes_what_a_consumer_has_not_asked_for() {
     let mut urgent = numbered("work", 5..6);
     urgent[0].priority = 200;
     queue.publish("", urgent).await.unwrap();
-    let first = consumer.next().await.unwrap();
+    let first = next(&mut consumer).await;
     assert_eq!(first.message.body, "5");
     assert!(!first.redelivered);
 }
@@ -181,9 +191,9 @@ async fn turns_beyond_a_lowered_prefetch_go_to_the_others() {
     let mut second = queue.consume("work", 10).await.unwrap();
     first.set_prefetch(1);
     for number in 0..4 {
-        assert_eq!(second.next().await.unwrap().message.body, number.to_string());
+        assert_eq!(next(&mut second).await.message.body, number.to_string());
     }
-    assert_eq!(first.next().await.unwrap().message.body, "4");
+    assert_eq!(next(&mut first).await.message.body, "4");
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,16 +241,21 @@ async fn queues_that_come_and_go_under_fire_leave_nothing_behind() {
                 .publish("tasks", numbered(&format!("task.{round}.x"), 0..8))
                 .await
                 .unwrap();
-            let delivery = consumer.next().await.unwrap();
+            let delivery = next(&mut consumer).await;
             consumer.settler().ack(&[delivery.tag]).await.unwrap();
         }
     };
     for name in ["a", "b", "c", "d"] {
         tasks.spawn("watcher", watch(name.to_owned(), Arc::clone(&queue)));
     }
-    while tasks.running() > 1 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let ended = async {
+        while tasks.running() > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    deadline(Duration::from_secs(60), ended)
+        .await
+        .expect("the timer alone is left");
     assert_eq!(tasks.panics(), 0);
     assert_eq!(queue.broker.used(), 0);
 }
