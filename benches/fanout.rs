@@ -6,6 +6,11 @@
 //!
 //! sshd shares the machine with Muster: the wall time holds the cost of both.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a benchmark that cannot go on stops and says where"
+)]
+
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 

@@ -6,13 +6,7 @@ use muster_testkit::sshd::Sshd;
 use crate::support::{Done, World};
 
 fn run(world: &World, host: &str, more: &[&str]) -> Done {
-    let mut args = vec![
-        "run",
-        "echo in",
-        "--json",
-        "--hosts",
-        host,
-    ];
+    let mut args = vec!["run", "echo in", "--json", "--hosts", host];
     args.extend_from_slice(more);
     world.muster(&args)
 }

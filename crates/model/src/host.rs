@@ -228,7 +228,9 @@ pub struct HostRecord {
 mod tests {
     use super::*;
 
-    fn target(text: &str) -> Result<(Option<Reach>, Option<String>, String, Option<u16>), InvalidTarget> {
+    type Parts = (Option<Reach>, Option<String>, String, Option<u16>);
+
+    fn target(text: &str) -> Result<Parts, InvalidTarget> {
         text.parse::<Target>()
             .map(|t| (t.reach, t.user, t.host.to_string(), t.port))
     }
