@@ -2,6 +2,12 @@
 //! and what they would see.
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests fail by a panic, and wait for programs on threads of their own"
+)]
 
 mod support;
 

@@ -2,6 +2,7 @@
 //! machine as every host (`local://NAME`).
 
 #![expect(unreachable_pub, reason = "a test binary has no outside")]
+#![expect(clippy::expect_used, clippy::panic, reason = "tests fail by a panic")]
 
 mod support;
 

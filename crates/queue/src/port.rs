@@ -65,7 +65,7 @@ pub trait Queue: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// A stream of deliveries. Settle each with [`Consumer::ack`] or [`Consumer::reject`].
+/// A stream of deliveries. Settle each with [`Settler::ack`] or [`Settler::reject`].
 #[async_trait]
 pub trait Consumer: Send {
     /// Returns the next delivery; None when the queue was deleted or closed. Cancel-safe: a delivery is

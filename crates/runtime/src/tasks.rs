@@ -149,7 +149,6 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    #[expect(clippy::panic, reason = "the test is about a panic")]
     async fn a_panic_ends_one_task_alone() {
         let tasks = Tasks::new();
         tasks.spawn("bad", async { panic!("on purpose") });

@@ -233,10 +233,12 @@ mod tests {
         options(&wire, &Secrets::default(), Timestamp(0))
     }
 
+    type Case = (Box<dyn FnOnce(&mut WorkOptions)>, &'static str);
+
     #[test]
     fn options_out_of_range_are_named() {
         assert!(check(|_| {}).is_ok());
-        let cases: Vec<(Box<dyn FnOnce(&mut WorkOptions)>, &str)> = vec![
+        let cases: Vec<Case> = vec![
             (Box::new(|o| o.timeout_ms = Some(0)), "timeout"),
             (Box::new(|o| o.expires_ms = Some(u64::MAX)), "expires"),
             (Box::new(|o| o.concurrency = Some(0)), "concurrency"),

@@ -80,7 +80,7 @@ fn too_large(what: &str, limit: usize) -> Problem {
 ///
 /// # Errors
 ///
-/// Those of [`file`]; `invalid-request` where standard input is not text.
+/// Those of [`file()`]; `invalid-request` where standard input is not text.
 pub fn hosts(words: &[String], stdin: Stdin) -> Result<Vec<String>, Problem> {
     let mut hosts = Vec::with_capacity(words.len());
     for word in words {
