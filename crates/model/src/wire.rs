@@ -390,10 +390,10 @@ pub struct OutputEvent {
     /// Where these bytes begin in the run's output log. It grows within an attempt; it is a place to
     /// compare, not a count of bytes.
     pub offset: u64,
-    /// The bytes, where they are UTF-8.
+    /// The bytes, where they are text: UTF-8, at most an eighth of it control characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// The bytes in base64, where they are not.
+    /// The bytes in base64, where they are not text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_base64: Option<String>,
 }

@@ -499,9 +499,9 @@ impl Watcher {
                 break;
             }
             let end = offset + (output::FRAME_HEAD + frame.bytes.len()) as u64;
-            let (data, data_base64) = match std::str::from_utf8(&frame.bytes) {
-                Ok(text) => (Some(text.to_owned()), None),
-                Err(_) => (None, Some(STANDARD.encode(&frame.bytes))),
+            let (data, data_base64) = match text_of(&frame.bytes) {
+                Some(text) => (Some(text.to_owned()), None),
+                None => (None, Some(STANDARD.encode(&frame.bytes))),
             };
             let event = OutputEvent {
                 task: self.id,
@@ -534,6 +534,20 @@ impl Watcher {
             return Ok(());
         }
         self.core.reconcile(live).await
+    }
+}
+
+/// Returns bytes as text where JSON is a good way to send them: UTF-8, and not so full of control characters
+/// that their escapes, six bytes each, make it several times as long.
+fn text_of(bytes: &[u8]) -> Option<&str> {
+    let controls = bytes
+        .iter()
+        .filter(|byte| **byte < 0x20 && !byte.is_ascii_whitespace())
+        .count();
+    if controls > bytes.len() / 8 {
+        None
+    } else {
+        std::str::from_utf8(bytes).ok()
     }
 }
 
@@ -585,6 +599,17 @@ fn run_event_of(run: &RunRecord) -> RunEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_that_json_would_blow_up_are_no_text() {
+        assert_eq!(text_of("grün\n\t".as_bytes()), Some("grün\n\t"));
+        assert_eq!(
+            text_of(b"a long line with one \0 in it"),
+            Some("a long line with one \0 in it")
+        );
+        assert_eq!(text_of(&[0; 1000]), None);
+        assert_eq!(text_of(b"\xff"), None);
+    }
 
     #[test]
     fn event_ids_are_read_back() {

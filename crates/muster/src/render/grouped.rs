@@ -31,7 +31,8 @@ impl Fingerprinter {
             hash: Sha256::new(),
             length: 0,
         };
-        let head = (run.state, run.exit_code, &run.signal, &run.error, run.truncated);
+        let error = run.error.as_deref().map(|error| nameless(error, &run.host));
+        let head = (run.state, run.exit_code, &run.signal, error, run.truncated);
         this.feed(format!("{head:?}").as_bytes());
         this.end_of_part();
         this
@@ -54,6 +55,26 @@ impl Fingerprinter {
     pub fn finish(self) -> Fingerprint {
         Fingerprint(self.hash.finalize().into())
     }
+}
+
+/// Returns an error without the name of its host, so that hosts that failed alike fold into one block.
+fn nameless(error: &str, host: &str) -> String {
+    let target: Result<muster_model::Target, _> = host.parse();
+    let name = target.as_ref().map_or(host, |target| target.host.as_str());
+    let part_of_a_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let mut nameless = String::with_capacity(error.len());
+    let mut copied = 0;
+    for (place, found) in error.match_indices(name) {
+        let after = place + found.len();
+        let alone = !error[..place].ends_with(part_of_a_name) && !error[after..].starts_with(part_of_a_name);
+        if alone {
+            nameless.push_str(&error[copied..place]);
+            nameless.push_str("HOST");
+            copied = after;
+        }
+    }
+    nameless.push_str(&error[copied..]);
+    nameless
 }
 
 /// Runs with the same outcome.
@@ -130,7 +151,11 @@ impl<T> Blocks<T> {
     /// Adds a run; `first` is kept where it is the first of its block.
     pub fn add(&mut self, run: &RunView, fingerprint: Fingerprint, first: T) {
         if let Some(place) = self.places.get(&fingerprint) {
-            self.blocks[*place].hosts.push(run.host.clone());
+            let block = &mut self.blocks[*place];
+            if let ([only], Some(error)) = (block.hosts.as_slice(), &mut block.ending.error) {
+                *error = nameless(error, only);
+            }
+            block.hosts.push(run.host.clone());
             return;
         }
         self.places.insert(fingerprint, self.blocks.len());

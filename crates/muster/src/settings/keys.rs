@@ -6,6 +6,8 @@
 pub(super) struct Key {
     /// Its name in the file.
     pub(super) name: &'static str,
+    /// What it is, one sentence of Markdown.
+    pub(super) about: &'static str,
     /// Its environment variable.
     pub(super) variable: &'static str,
     /// Its default; None: unset.
@@ -18,9 +20,15 @@ pub(super) struct Key {
     pub(super) in_file: bool,
 }
 
-const fn key(name: &'static str, variable: &'static str, default: Option<&'static str>) -> Key {
+const fn key(
+    name: &'static str,
+    variable: &'static str,
+    default: Option<&'static str>,
+    about: &'static str,
+) -> Key {
     Key {
         name,
+        about,
         variable,
         default,
         unset: "",
@@ -33,34 +41,114 @@ const fn key(name: &'static str, variable: &'static str, default: Option<&'stati
 pub(super) static ALL: &[Key] = &[
     Key {
         unset: "one of your own, started on demand",
-        ..key("server", "MUSTER_SERVER", None)
+        ..key(
+            "server",
+            "MUSTER_SERVER",
+            None,
+            "The server to use: `unix:///path` or `http://127.0.0.1:PORT`.",
+        )
     },
     Key {
         secret: true,
         in_file: false,
         unset: "the file 'token' in the runtime folder",
-        ..key("token", "MUSTER_TOKEN", None)
+        ..key(
+            "token",
+            "MUSTER_TOKEN",
+            None,
+            "The bearer token for a server on a loopback address.",
+        )
     },
     Key {
         in_file: false,
-        ..key("no_daemon", "MUSTER_NO_DAEMON", Some("false"))
+        ..key(
+            "no_daemon",
+            "MUSTER_NO_DAEMON",
+            Some("false"),
+            "Keep the server inside the command's own process: for CI jobs and containers.",
+        )
     },
-    key("database", "MUSTER_DATABASE", None),
-    key("queue", "MUSTER_QUEUE", Some("memory:")),
-    key("cache", "MUSTER_CACHE", Some("memory:")),
-    key("slots", "MUSTER_SLOTS", Some("1000")),
-    key("idle_exit", "MUSTER_IDLE_EXIT", Some("15m")),
-    key("drain", "MUSTER_DRAIN", Some("30s")),
+    key(
+        "database",
+        "MUSTER_DATABASE",
+        None,
+        "The database: `sqlite:///absolute/path`, made where it is missing.",
+    ),
+    key(
+        "queue",
+        "MUSTER_QUEUE",
+        Some("memory:"),
+        "The message queue. `memory:` is inside the server's process.",
+    ),
+    key(
+        "cache",
+        "MUSTER_CACHE",
+        Some("memory:"),
+        "The cache. `memory:?limit=64MiB` is inside the server's process.",
+    ),
+    key(
+        "slots",
+        "MUSTER_SLOTS",
+        Some("1000"),
+        "At most so many runs at a time in one server.",
+    ),
+    key(
+        "idle_exit",
+        "MUSTER_IDLE_EXIT",
+        Some("15m"),
+        "A server that was started on demand leaves after this long without work.",
+    ),
+    key(
+        "drain",
+        "MUSTER_DRAIN",
+        Some("30s"),
+        "A server that is stopped gives started runs this long to end before they are killed.",
+    ),
     Key {
         unset: "~/.ssh/config",
-        ..key("ssh_config", "MUSTER_SSH_CONFIG", None)
+        ..key(
+            "ssh_config",
+            "MUSTER_SSH_CONFIG",
+            None,
+            "The `ssh_config` to use instead of the user's and the machine's.",
+        )
     },
-    key("ssh_idle", "MUSTER_SSH_IDLE", Some("5m")),
-    key("ssh_keepalive", "MUSTER_SSH_KEEPALIVE", Some("30s")),
-    key("ssh_logins", "MUSTER_SSH_LOGINS", Some("64")),
-    key("connect_timeout", "MUSTER_CONNECT_TIMEOUT", Some("10s")),
-    key("log", "MUSTER_LOG", Some("info")),
-    key("color", "MUSTER_COLOR", Some("auto")),
+    key(
+        "ssh_idle",
+        "MUSTER_SSH_IDLE",
+        Some("5m"),
+        "An SSH connection without a command is closed after this.",
+    ),
+    key(
+        "ssh_keepalive",
+        "MUSTER_SSH_KEEPALIVE",
+        Some("30s"),
+        "A keepalive is sent after this much silence on an SSH connection; three without an answer end it.",
+    ),
+    key(
+        "ssh_logins",
+        "MUSTER_SSH_LOGINS",
+        Some("64"),
+        "At most so many SSH logins on their way at a time.",
+    ),
+    key(
+        "connect_timeout",
+        "MUSTER_CONNECT_TIMEOUT",
+        Some("10s"),
+        "How long connecting and logging in may take where a task does not say.",
+    ),
+    key(
+        "log",
+        "MUSTER_LOG",
+        Some("info"),
+        "What the server logs: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `muster_engine=debug`.",
+    ),
+    key(
+        "color",
+        "MUSTER_COLOR",
+        Some("auto"),
+        "`auto` (on a terminal), `always` or `never`; `NO_COLOR` is honoured.",
+    ),
 ];
 
 /// Returns the setting of this name; one that exists, since names are written in this module's parent alone.

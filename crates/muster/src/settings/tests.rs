@@ -195,3 +195,47 @@ fn every_setting_has_a_row_and_a_default_that_can_be_read() {
         assert_eq!(keys::find(key.name).name, key.name);
     }
 }
+
+/// The reference page, as the table of settings has it.
+fn reference() -> String {
+    let mut page = "# Configuration\n\n\
+        Settings are looked for, the last one that is there counting: the defaults, `/etc/muster/config.toml`,\n\
+        `~/.config/muster/config.toml` (or the file that `--config` or `MUSTER_CONFIG` names), the environment, flags.\n\
+        A key that is not known is refused. `muster config` shows each setting and where it comes from.\n\n\
+        | key in the file | environment | default | what it is |\n|---|---|---|---|\n"
+        .to_owned();
+    for key in keys::ALL {
+        let name = if key.in_file {
+            format!("`{}`", key.name)
+        } else {
+            "(not in a file)".to_owned()
+        };
+        let default = key
+            .default
+            .map_or(key.unset.to_owned(), |default| format!("`{default}`"));
+        let default = if default.is_empty() {
+            "`muster.db` in the state folder".to_owned()
+        } else {
+            default
+        };
+        page.push_str(&format!(
+            "| {name} | `{}` | {default} | {} |\n",
+            key.variable, key.about
+        ));
+    }
+    page
+}
+
+#[test]
+fn the_reference_of_settings_is_what_the_code_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/config.md");
+    #[expect(clippy::disallowed_methods, reason = "a setting of the tests alone")]
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(path, reference()).expect("written");
+    }
+    let kept = std::fs::read_to_string(path).expect("docs/reference/config.md");
+    assert!(
+        kept == reference(),
+        "docs/reference/config.md is out of step: run this test with UPDATE=1"
+    );
+}

@@ -10,7 +10,7 @@ fn the_document_that_is_checked_in_is_the_one_that_the_code_gives() {
         clippy::disallowed_methods,
         reason = "a test asks whether to refresh its golden file"
     )]
-    let update = std::env::var_os("MUSTER_TEST_UPDATE").is_some();
+    let update = std::env::var_os("UPDATE").is_some();
     if update {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         std::fs::write(&path, &document).expect("a file");
@@ -18,7 +18,7 @@ fn the_document_that_is_checked_in_is_the_one_that_the_code_gives() {
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == document,
-        "docs/reference/openapi.json is not what the code says: run this test with MUSTER_TEST_UPDATE=1"
+        "docs/reference/openapi.json is not what the code says: run this test with UPDATE=1"
     );
 }
 

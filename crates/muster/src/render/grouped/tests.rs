@@ -115,3 +115,38 @@ fn files_and_pipes_get_the_bytes_as_they_are() {
     );
     assert!(text.contains("\x1b[1mbold\r\n"), "{text:?}");
 }
+
+#[test]
+fn hosts_that_failed_alike_are_one_block_whatever_their_names() {
+    let unreachable = |host: &str, error: &str| {
+        let mut run = run(host, RunState::Unreachable, None, "", "");
+        run.error = Some(error.into());
+        run
+    };
+    let shown = show(
+        &[
+            unreachable("web1", "me@web1:22: connection refused by web1:22"),
+            unreachable("root@web2:22", "me@web2:22: connection refused by web2:22"),
+            unreachable("web3", "me@web3:22: timed out"),
+        ],
+        false,
+    );
+    assert!(
+        shown.contains("2 hosts, unreachable: me@HOST:22: connection refused by HOST:22\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("web3: 1 host, unreachable: me@web3:22: timed out\n"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn only_whole_names_are_taken_out_of_an_error() {
+    assert_eq!(
+        nameless("web1: web10 and a-web1 and web1.", "web1"),
+        "HOST: web10 and a-web1 and HOST."
+    );
+    assert_eq!(nameless("a name", "a"), "HOST name");
+    assert_eq!(nameless("", "a"), "");
+}
