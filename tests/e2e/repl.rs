@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use muster_testkit::home::Home;
+
 use crate::support::{MUSTER, PATIENCE, World};
 
 /// A person at a terminal.
@@ -15,16 +17,16 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(world: &World, args: &[&str]) -> Self {
+    fn open(home: &Home, args: &[&str]) -> Self {
         let (pty, pts) = pty_process::blocking::open().expect("a pseudo-terminal");
         pty.resize(pty_process::Size::new(50, 160)).expect("a size");
         let mut command = pty_process::blocking::Command::new(MUSTER).args(args).env_clear();
-        for (name, value) in world.home.env() {
+        for (name, value) in home.env() {
             command = command.env(name, value);
         }
         let child = command
             .env("TERM", "xterm")
-            .current_dir(world.home.path())
+            .current_dir(home.path())
             .spawn(pts)
             .expect("it starts");
         let (tx, screen) = mpsc::sync_channel(10_000);
@@ -113,7 +115,7 @@ fn task_id(screen: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_that_started_it_all() {
     let Some(world) = World::new().await else { return };
-    let mut terminal = Terminal::open(&world, &[]);
+    let mut terminal = Terminal::open(&world.home, &[]);
     terminal.expect(">>: ");
     let (one, two) = (world.sshd.host(1), world.sshd.host(2));
     terminal.enter(&format!("run \"df -h\" --hosts {one} {two}"));
@@ -142,7 +144,7 @@ async fn the_session_that_started_it_all() {
 async fn the_prompt_tells_when_a_task_has_ended_and_ctrl_c_leaves_it_running() {
     let Some(world) = World::new().await else { return };
     let flag = world.home.path().join("flag");
-    let mut terminal = Terminal::open(&world, &[]);
+    let mut terminal = Terminal::open(&world.home, &[]);
     terminal.expect(">>: ");
     let command = format!("while ! test -e {}; do sleep 0.05; done", flag.display());
     terminal.enter(&format!("run '{command}' --hosts {}", world.sshd.host(1)));
@@ -162,4 +164,19 @@ async fn the_prompt_tells_when_a_task_has_ended_and_ctrl_c_leaves_it_running() {
     std::fs::write(&flag, "").expect("the flag");
     let screen = terminal.expect("1 succeeded");
     assert!(screen.contains(&format!("task {id}")), "{screen}");
+}
+
+#[test]
+fn the_demo_leaves_the_person_at_the_prompt_with_its_hosts() {
+    let home = Home::new().expect("a home");
+    let mut terminal = Terminal::open(&home, &["demo"]);
+    terminal.expect("hello from demo5");
+    terminal.expect(">>: ");
+    terminal.enter("run hostname --hosts demo[2-3]");
+    let screen = terminal.expect("2 succeeded");
+    let id = task_id(&screen);
+    terminal.enter(&format!("check_task {id} --output grouped"));
+    terminal.expect("demo3: 1 host, succeeded");
+    terminal.enter("exit");
+    assert!(terminal.child.wait().expect("it ends").success());
 }
