@@ -88,10 +88,11 @@ impl Engine {
         let core = Arc::new(Core::new(rooms, settings, tasks, lease));
         core.declare().await.map_err(|error| fault::of_queue(&error))?;
         core.listen().await.map_err(|error| fault::of_queue(&error))?;
-        core.lease.set_alone(core.lease.others().is_empty());
+        let others = core.lease.others();
+        core.lease.set_alone(others.is_empty());
         core.sweep().await?;
         let sweeper = Arc::clone(&core);
-        core.tasks.spawn("sweep", sweeper.keep_sweeping());
+        core.tasks.spawn("sweep", sweeper.keep_sweeping(others));
         let taker = Arc::clone(&core);
         core.tasks.spawn("take work", taker.take_work());
         Ok(Self { core })

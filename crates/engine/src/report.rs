@@ -62,12 +62,17 @@ impl Core {
                 states.push((run.state, run.attempt));
             }
         }
-        Ok(self.hub.insert(LiveTask::new(record, input, hosts, states)))
+        let live = self.hub.insert(LiveTask::new(record, input, hosts, states));
+        // A cancel that came while all this was read found nobody to tell.
+        if self.task(live.id()).await?.cancelled_at.is_some() {
+            live.cancel.cancel();
+        }
+        Ok(live)
     }
 
     /// Corrects the live record of a task by the database, where notices were missed or runs are in
     /// another process's hands.
-    pub(crate) async fn reconcile(&self, live: &LiveTask) -> Result<(), Problem> {
+    pub(crate) async fn reconcile(self: &Arc<Self>, live: &Arc<LiveTask>) -> Result<(), Problem> {
         let task = self.task(live.id()).await?;
         if task.cancelled_at.is_some() {
             live.cancel.cancel();
@@ -81,14 +86,29 @@ impl Core {
             let Some(last) = runs.last() else { break };
             from = last.key.index + 1;
             for run in &runs {
-                live.correct(run.key.index, run.state, run.attempt);
+                self.correct(live, run.key, run.state, run.attempt);
             }
         }
         if task.finished_at.is_some() {
             live.mark_done();
-            self.hub.retire(live.id());
+            self.hub.retire(live);
         }
         Ok(())
+    }
+
+    /// Takes note of where a run stands according to the database; one whose next attempt nobody has
+    /// handed out is handed out (twice does no harm: one start is refused).
+    pub(crate) fn correct(
+        self: &Arc<Self>,
+        live: &Arc<LiveTask>,
+        run: RunKey,
+        state: RunState,
+        attempt: u32,
+    ) {
+        if live.correct(run.index, state, attempt) && live.is_dispatched() {
+            let wait = crate::execute::wait_before(attempt);
+            self.publish_later(Arc::clone(live), run.index, attempt, wait);
+        }
     }
 
     async fn page(&self, task: TaskId, from: u32) -> Result<Vec<RunRecord>, Problem> {

@@ -1,7 +1,8 @@
 //! One dispatcher for each open task: waves, concurrency, failures and expiry.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_model::{Counts, RunState, Timestamp};
 use muster_runtime::clock;
@@ -28,11 +29,16 @@ struct Progress {
     wave: usize,
     /// The next host of the wave that may be released.
     next: usize,
+    /// When (on the process's own clock) the database is looked at for what nobody told.
+    look_at: Duration,
 }
 
 impl Core {
     /// Starts to dispatch a task in the background.
     pub(crate) fn dispatch(self: &Arc<Self>, live: Arc<LiveTask>) {
+        if live.take_dispatch() {
+            return;
+        }
         let core = Arc::clone(self);
         self.tasks
             .spawn("dispatch", async move { core.drive(live).await });
@@ -44,6 +50,7 @@ impl Core {
             waves: crate::plan::waves(&live.record.options, live.hosts.len()),
             wave: 0,
             next: 0,
+            look_at: clock::monotonic() + LOOK_AGAIN,
         };
         loop {
             changed.borrow_and_update();
@@ -51,26 +58,45 @@ impl Core {
                 Next::Release(runs) => self.publish_work(&live, &runs).await,
                 Next::Stop(stop) => {
                     self.settle_queued(&live, stop).await;
-                    if self.wait(&live, &mut changed).await.is_break() {
+                    if self.wait(&live, &mut changed, &mut progress).await.is_break() {
                         break;
                     }
                 }
                 Next::Wait => {
-                    if self.wait(&live, &mut changed).await.is_break() {
+                    if self.wait(&live, &mut changed, &mut progress).await.is_break() {
                         break;
                     }
                 }
                 Next::Done => break,
             }
         }
+        // This process takes no new work, but its commands may run on for long: it hears of a cancel that
+        // another process took.
+        while !live.is_done() && self.active.count() > 0 {
+            tokio::select! {
+                () = clock::sleep(LOOK_AGAIN) => self.look(&live).await,
+                () = self.tasks.work().cancelled() => break,
+            }
+        }
         if live.is_done() {
             self.forget_secrets(live.id());
-            self.hub.retire(live.id());
+            self.hub.retire(&live);
+        }
+    }
+
+    async fn look(self: &Arc<Self>, live: &Arc<LiveTask>) {
+        if let Err(problem) = self.reconcile(live).await {
+            tracing::warn!(task = %live.id(), %problem, "the task could not be read");
         }
     }
 
     /// Waits for a change of the task; breaks when no new work is to be handed out.
-    async fn wait(&self, live: &LiveTask, changed: &mut watch::Receiver<u64>) -> std::ops::ControlFlow<()> {
+    async fn wait(
+        self: &Arc<Self>,
+        live: &Arc<LiveTask>,
+        changed: &mut watch::Receiver<u64>,
+        progress: &mut Progress,
+    ) -> ControlFlow<()> {
         let expiry = async {
             match live.record.options.expires_at {
                 Some(at) if at > clock::now() => clock::sleep_until(at).await,
@@ -83,25 +109,20 @@ impl Core {
             }
             live.cancel.cancelled().await;
         };
-        // Only a task whose runs are partly in other hands may change without a notice here.
-        let unnoticed = async {
-            if self.lease.alone() {
-                std::future::pending::<()>().await;
-            }
-            clock::sleep(LOOK_AGAIN).await;
-        };
+        let unnoticed = clock::sleep(progress.look_at.saturating_sub(clock::monotonic()));
         tokio::select! {
             _ = changed.changed() => {}
             () = expiry => {}
             () = cancelled => {}
             () = unnoticed => {
-                if let Err(problem) = self.reconcile(live).await {
-                    tracing::warn!(task = %live.id(), %problem, "the task could not be read");
-                }
+                self.look(live).await;
+                // Only a task whose runs are partly in other hands often changes without a notice here.
+                let pause = if self.lease.alone() { LOOK_AGAIN * 5 } else { LOOK_AGAIN };
+                progress.look_at = clock::monotonic() + pause;
             }
-            () = self.tasks.intake().cancelled() => return std::ops::ControlFlow::Break(()),
+            () = self.tasks.intake().cancelled() => return ControlFlow::Break(()),
         }
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     }
 }
 
@@ -111,9 +132,10 @@ fn decide(live: &LiveTask, progress: &mut Progress, now: Timestamp) -> Next {
     if counts.open() == 0 {
         return if live.is_done() { Next::Done } else { Next::Wait };
     }
-    if counts.queued > 0
-        && let Some(stop) = stopped(live, now)
-    {
+    if counts.queued == 0 {
+        return Next::Wait;
+    }
+    if let Some(stop) = stopped(live, now) {
         return Next::Stop(stop);
     }
     let Some(mut wave) = progress.waves.get(progress.wave).cloned() else {
@@ -126,9 +148,8 @@ fn decide(live: &LiveTask, progress: &mut Progress, now: Timestamp) -> Next {
         };
         wave = next.clone();
     }
-    if progress.next < wave.start {
-        progress.next = wave.start;
-    }
+    // In a task that was taken over, much may be behind us.
+    progress.next = live.first_queued(progress.next.max(wave.start)..wave.end);
     let in_hand = in_hand(live, progress.next, wave.start, counts);
     let most = live
         .record
@@ -147,12 +168,7 @@ fn decide(live: &LiveTask, progress: &mut Progress, now: Timestamp) -> Next {
     }
     let range = progress.next..progress.next + room;
     progress.next = range.end;
-    let runs = live.queued_in(range);
-    if runs.is_empty() {
-        decide(live, progress, now)
-    } else {
-        Next::Release(runs)
-    }
+    Next::Release(live.queued_in(range))
 }
 
 /// Returns how many of the released runs of a wave are not terminal.

@@ -1,5 +1,7 @@
 //! Settles the runs of a stopped task that have not started.
 
+use std::sync::Arc;
+
 use muster_model::run::Change;
 use muster_model::{Outcome, RunKey, Transition};
 use muster_runtime::clock;
@@ -11,7 +13,7 @@ use crate::follow::{LiveTask, Stop};
 impl Core {
     /// Settles every queued run of a task. One that is being connected at the same moment either has its
     /// start written first, or finds its start refused: never both.
-    pub(crate) async fn settle_queued(&self, live: &LiveTask, stop: Stop) {
+    pub(crate) async fn settle_queued(self: &Arc<Self>, live: &LiveTask, stop: Stop) {
         let queued = live.queued_in(0..live.hosts.len());
         for runs in queued.chunks(1000) {
             let at = clock::now();

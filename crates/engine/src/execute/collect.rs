@@ -109,12 +109,15 @@ impl Collector {
     /// Writes what waits. `last`: nothing more will come.
     pub(super) async fn step(&mut self, last: bool) {
         let mut log = BytesMut::with_capacity(self.pending_bytes + 64);
-        for (stream, mut frame) in std::mem::take(&mut self.pending) {
+        for (stream, frame) in std::mem::take(&mut self.pending) {
+            // What an earlier frame of this stream left unfinished in this very step goes first.
+            let mut whole = std::mem::take(&mut self.carry[place(stream)]);
+            whole.extend_from_slice(&frame);
             if !last {
-                let whole = whole_characters(&frame);
-                self.carry[place(stream)] = frame.split_off(whole);
+                let end = whole_characters(&whole);
+                self.carry[place(stream)] = whole.split_off(end);
             }
-            output::encode(&mut log, stream, &frame);
+            output::encode(&mut log, stream, &whole);
         }
         self.pending_bytes = 0;
         if last {

@@ -6,4 +6,5 @@ mod collect;
 mod run;
 mod take;
 
+pub(crate) use run::wait_before;
 pub(crate) use take::queue_options;

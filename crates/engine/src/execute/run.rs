@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::run::Change;
-use muster_model::{ErrorKind, Outcome, RunState, TaskId, Transition, Unreachable};
+use muster_model::{ErrorKind, Outcome, RunState, TaskId, Transition, Unreachable, limits};
 use muster_runtime::{Backoff, clock};
 use muster_store::Applied;
 use muster_transport::{ExecEvent, Exit, Killer, Running, Session};
@@ -79,12 +79,16 @@ impl Core {
         let mut session = match Box::pin(self.reach(&live, work)).await {
             Reached::Session(session) => session,
             Reached::Over(outcome) => {
-                let change = again_or_settle(&live.record.options, work.attempt, outcome, None);
+                let cancelled = live.cancel.is_cancelled();
+                let change = again_or_settle(&live.record.options, work.attempt, cancelled, outcome, None);
                 self.settle(&live, work, change).await;
                 return receipt.ack().await;
             }
             Reached::PutBack => return receipt.put_back().await,
         };
+        if self.tasks.intake().is_cancelled() {
+            return receipt.put_back().await;
+        }
         claim.started = self.mark_started(work).await;
         receipt.ack().await;
         if claim.started {
@@ -118,21 +122,23 @@ impl Core {
             return Reached::Over(Outcome::unreachable(Unreachable::SecretGone, again));
         }
         let Some(host) = live.hosts.get(work.run.index as usize) else {
-            return Reached::PutBack;
+            let why = "a message names a host that the task does not have".to_owned();
+            return Reached::Over(Outcome::unreachable(Unreachable::Settings, why));
         };
         let access = access(options, &secrets);
         tokio::select! {
+            biased;
+            () = self.tasks.intake().cancelled() => Reached::PutBack,
+            () = live.cancel.cancelled() => Reached::Over(Outcome::plain(RunState::Cancelled, None)),
             connected = self.rooms.transport.connect(&host.endpoint, &access) => match connected {
                 Ok(session) => Reached::Session(session),
                 Err(error) => Reached::Over(Outcome::unreachable(error.reason, error.message)),
             },
-            () = live.cancel.cancelled() => Reached::Over(Outcome::plain(RunState::Cancelled, None)),
-            () = self.tasks.intake().cancelled() => Reached::PutBack,
         }
     }
 
     /// Writes the start down; false where it was refused (another has it, or the task stopped).
-    async fn mark_started(&self, work: Work) -> bool {
+    async fn mark_started(self: &Arc<Self>, work: Work) -> bool {
         let change = Change::Start {
             executor: self.me.clone(),
         };
@@ -147,15 +153,34 @@ impl Core {
             Ok([Applied::No(refused)]) if refused.state == RunState::Started => {
                 // The claim is ours alone in this process: a start by this process is the one whose answer
                 // was lost on the way.
-                let run = self.rooms.database.store.run(work.run).await;
-                matches!(run, Ok(Some(run)) if run.state == RunState::Started
-                    && run.attempt == work.attempt && run.executor.as_ref() == Some(&self.me))
+                self.is_started_here(work).await
             }
             // Another delivery of the same run was first, or the task stopped.
             Ok(_) => false,
             Err(error) => {
                 tracing::error!(run = %work.run, %error, "a start could not be written: not started");
                 false
+            }
+        }
+    }
+
+    /// Tells whether the database has a run as started by this process; asks until it answers.
+    async fn is_started_here(&self, work: Work) -> bool {
+        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+        loop {
+            match self.rooms.database.store.run(work.run).await {
+                Ok(run) => {
+                    return run.is_some_and(|run| {
+                        run.state == RunState::Started
+                            && run.attempt == work.attempt
+                            && run.executor.as_ref() == Some(&self.me)
+                    });
+                }
+                Err(error) => tracing::warn!(run = %work.run, %error, "a start could not be read back yet"),
+            }
+            tokio::select! {
+                () = clock::sleep(backoff.step()) => {}
+                () = self.tasks.work().cancelled() => return false,
             }
         }
     }
@@ -174,13 +199,13 @@ impl Core {
                     _ => RunState::Failed,
                 };
                 let outcome = Outcome::plain(state, Some(why));
-                return again_or_settle(options, work.attempt, outcome, None);
+                return again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, None);
             }
         };
         output.step(true).await;
         let outcome = outcome_of(ended, &output, options.timeout);
         let inline = output.inline();
-        again_or_settle(options, work.attempt, outcome, inline)
+        again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, inline)
     }
 
     /// Reads what the command does until it ends, is cancelled or runs out of time.
@@ -192,25 +217,34 @@ impl Core {
             }
         };
         tokio::pin!(deadline);
+        // When (on the process's own clock) what has come is written, however fast more comes.
+        let mut due: Option<Duration> = None;
         loop {
-            let due = output.is_due();
+            let wait = due.map_or(Duration::ZERO, |due| due.saturating_sub(clock::monotonic()));
+            // In this order: a command that never stops printing can still be ended.
             let event = tokio::select! {
                 biased;
-                event = running.next() => event,
-                () = clock::sleep(STEP_TIME), if due => {
-                    output.step(false).await;
-                    continue;
+                () = live.cancel.cancelled() => {
+                    return self.end(live, running, output, Reason::Cancelled).await;
                 }
-                () = live.cancel.cancelled() => return self.end(live, running, output, Reason::Cancelled).await,
                 () = &mut deadline => return self.end(live, running, output, Reason::TimedOut).await,
                 () = self.tasks.work().cancelled() => {
                     return self.end(live, running, output, Reason::Stopping).await;
                 }
+                () = clock::sleep(wait), if due.is_some() => {
+                    output.step(false).await;
+                    due = None;
+                    continue;
+                }
+                event = running.next() => event,
             };
             match event {
                 Some(ExecEvent::Output { stream, bytes }) => {
                     if output.take(stream, &bytes) {
                         output.step(false).await;
+                        due = None;
+                    } else if due.is_none() && output.is_due() {
+                        due = Some(clock::monotonic() + STEP_TIME);
                     }
                 }
                 Some(ExecEvent::Exited(exit)) => return Ended::Exited(exit),
@@ -229,7 +263,12 @@ impl Core {
         reason: Reason,
     ) -> Ended {
         let killer: Arc<dyn Killer> = running.killer();
-        let kill = killer.kill(live.record.options.kill_grace);
+        // A server that leaves does not wait for as long as a task may.
+        let grace = match reason {
+            Reason::Stopping => live.record.options.kill_grace.min(limits::KILL_GRACE),
+            Reason::TimedOut | Reason::Cancelled => live.record.options.kill_grace,
+        };
+        let kill = killer.kill(grace);
         tokio::pin!(kill);
         let mut over = false;
         let killed = loop {
@@ -248,15 +287,22 @@ impl Core {
         if let Err(error) = killed {
             return Ended::NotKilled(reason, fault::chain(&error));
         }
-        let drained = clock::deadline(AFTER_KILL, async {
-            while let Some(ExecEvent::Output { stream, bytes }) = running.next().await {
-                if output.take(stream, &bytes) {
-                    output.step(false).await;
+        let until = clock::monotonic() + AFTER_KILL;
+        while !over {
+            // The deadline is for the host alone: a write that has begun is not cut off.
+            let left = until.saturating_sub(clock::monotonic());
+            match clock::deadline(left, running.next()).await {
+                Ok(Some(ExecEvent::Output { stream, bytes })) => {
+                    if output.take(stream, &bytes) {
+                        output.step(false).await;
+                    }
+                }
+                Ok(_) => over = true,
+                Err(_) => {
+                    tracing::debug!("the channel of a killed command stayed open");
+                    break;
                 }
             }
-        });
-        if !over && drained.await.is_err() {
-            tracing::debug!("the channel of a killed command stayed open");
         }
         Ended::Killed(reason)
     }
@@ -349,7 +395,7 @@ enum Reached {
 }
 
 /// Returns how long to wait before an attempt: doubling from a second to a minute.
-fn wait_before(attempt: u32) -> Duration {
+pub(crate) fn wait_before(attempt: u32) -> Duration {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
     let mut wait = Duration::ZERO;
     for _ in 1..attempt.min(10) {

@@ -61,13 +61,15 @@ impl Core {
             let settler = consumer.settler();
             loop {
                 let slot = tokio::select! {
-                    slot = Arc::clone(&self.slots).acquire_owned() => slot,
+                    biased;
                     () = intake.cancelled() => return,
+                    slot = Arc::clone(&self.slots).acquire_owned() => slot,
                 };
                 let Ok(slot) = slot else { return };
                 let delivery = tokio::select! {
-                    delivery = consumer.next() => delivery,
+                    biased;
                     () = intake.cancelled() => return,
+                    delivery = consumer.next() => delivery,
                 };
                 let Some(delivery) = delivery else { break };
                 self.begin(delivery, Arc::clone(&settler), slot).await;

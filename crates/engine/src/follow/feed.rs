@@ -77,6 +77,11 @@ impl Feed {
         self.entries.push_back(entry);
     }
 
+    /// Returns how many entries are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Returns the number that the next entry will have.
     pub(crate) fn end(&self) -> u64 {
         self.base + self.entries.len() as u64

@@ -1,6 +1,6 @@
 //! The open tasks that this process knows, each with its feed and its progress.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,6 +15,8 @@ use super::feed::{Entry, Feed};
 
 /// Done tasks whose feeds are kept, so that a follower whose connection broke can resume.
 const KEPT_DONE: usize = 32;
+/// And no more than they take together, in bytes, roughly.
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
 
 /// A host of a task.
 #[derive(Clone, Debug)]
@@ -44,6 +46,7 @@ pub(crate) struct LiveTask {
     done: AtomicBool,
     /// The feed holds everything from the first start on.
     whole: bool,
+    dispatched: AtomicBool,
 }
 
 struct State {
@@ -81,7 +84,15 @@ impl LiveTask {
             changed: watch::Sender::new(0),
             done: AtomicBool::new(done),
             whole,
+            dispatched: AtomicBool::new(false),
         }
+    }
+
+    /// Returns how much memory the record takes, in bytes, roughly.
+    fn weight(&self) -> usize {
+        let input = [&self.input.script, &self.input.stdin];
+        let input: usize = input.into_iter().flatten().map(bytes::Bytes::len).sum();
+        input + self.hosts.len() * 256 + self.with_feed(Feed::len) * 64
     }
 
     /// Tells whether the feed, as far as it is kept, is the whole story of the task.
@@ -118,6 +129,24 @@ impl LiveTask {
         self.lock().runs.get(index as usize).copied()
     }
 
+    /// Returns the first queued run of a range; its end where there is none.
+    pub(crate) fn first_queued(&self, range: std::ops::Range<usize>) -> usize {
+        let state = self.lock();
+        let runs = state.runs.get(range.clone()).unwrap_or_default();
+        let found = runs.iter().position(|(state, _)| *state == RunState::Queued);
+        found.map_or(range.end, |place| range.start + place)
+    }
+
+    /// Takes the dispatch of the task; true where somebody in this process has it already.
+    pub(crate) fn take_dispatch(&self) -> bool {
+        self.dispatched.swap(true, Ordering::AcqRel)
+    }
+
+    /// Tells whether this process dispatches the task.
+    pub(crate) fn is_dispatched(&self) -> bool {
+        self.dispatched.load(Ordering::Acquire)
+    }
+
     /// Returns the indexes of the queued runs among these.
     pub(crate) fn queued_in(&self, range: std::ops::Range<usize>) -> Vec<(u32, u32)> {
         let state = self.lock();
@@ -130,23 +159,28 @@ impl LiveTask {
             .collect()
     }
 
-    /// Takes note of where a run stands according to the database, where that was missed.
-    pub(crate) fn correct(&self, index: u32, now: RunState, attempt: u32) {
+    /// Takes note of where a run stands according to the database, where that was missed; tells whether
+    /// it waits for a next attempt that this process has not heard of.
+    pub(crate) fn correct(&self, index: u32, now: RunState, attempt: u32) -> bool {
         let mut state = self.lock();
         let Some(known) = state.runs.get(index as usize).copied() else {
-            return;
+            return false;
         };
-        if known != (now, attempt) && !known.0.is_terminal() && known.1 <= attempt {
-            note(&mut state, index, now, attempt);
-            state.feed.push(Entry::Run {
-                index,
-                attempt,
-                state: now,
-                ending: None,
-            });
-            drop(state);
-            self.wake();
+        // What was read may be older than what was heard.
+        let older = known.1 > attempt || (known.1 == attempt && now == RunState::Queued);
+        if older || known.0.is_terminal() || known == (now, attempt) {
+            return false;
         }
+        note(&mut state, index, now, attempt);
+        state.feed.push(Entry::Run {
+            index,
+            attempt,
+            state: now,
+            ending: None,
+        });
+        drop(state);
+        self.wake();
+        now == RunState::Queued
     }
 
     /// Takes note of what happened.
@@ -224,7 +258,7 @@ fn recount(runs: &[(RunState, u32)]) -> Counts {
 #[derive(Default)]
 pub(crate) struct Hub {
     tasks: Mutex<HashMap<TaskId, Arc<LiveTask>>>,
-    done: Mutex<std::collections::VecDeque<TaskId>>,
+    done: Mutex<VecDeque<(TaskId, usize)>>,
 }
 
 impl Hub {
@@ -238,13 +272,13 @@ impl Hub {
         self.lock().get(&id).cloned()
     }
 
-    /// Returns the tasks that are not done.
+    /// Returns the tasks that are dispatched here and not done.
     pub(crate) fn open(&self) -> Vec<Arc<LiveTask>> {
-        self.lock()
+        let tasks = self.lock();
+        let open = tasks
             .values()
-            .filter(|task| !task.is_done())
-            .cloned()
-            .collect()
+            .filter(|task| task.is_dispatched() && !task.is_done());
+        open.cloned().collect()
     }
 
     /// Hands a notice to its task. One for a task that is not known here is of no interest.
@@ -255,15 +289,18 @@ impl Hub {
     }
 
     /// Keeps a done task for followers for a while, and lets the oldest of those go.
-    pub(crate) fn retire(&self, id: TaskId) {
+    pub(crate) fn retire(&self, task: &LiveTask) {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        if done.contains(&id) {
+        if done.iter().any(|(id, _)| *id == task.id()) {
             return;
         }
-        done.push_back(id);
-        if done.len() > KEPT_DONE
-            && let Some(oldest) = done.pop_front()
-        {
+        done.push_back((task.id(), task.weight()));
+        let mut weight: usize = done.iter().map(|(_, weight)| weight).sum();
+        while done.len() > KEPT_DONE || weight > KEPT_BYTES {
+            let Some((oldest, its)) = done.pop_front() else {
+                break;
+            };
+            weight -= its;
             self.lock().remove(&oldest);
         }
     }

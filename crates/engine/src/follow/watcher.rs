@@ -48,6 +48,8 @@ struct Given {
     attempt: u32,
     offset: u64,
     state: Option<RunState>,
+    /// Output was announced that could not be read then.
+    behind: bool,
 }
 
 enum Phase {
@@ -136,7 +138,7 @@ impl Watcher {
                     Given {
                         attempt,
                         offset,
-                        state: None,
+                        ..Given::default()
                     },
                 );
                 watcher.phase = Phase::Walk {
@@ -167,7 +169,7 @@ impl Watcher {
                     Given {
                         attempt,
                         offset,
-                        state: None,
+                        ..Given::default()
                     },
                 );
             }
@@ -411,19 +413,26 @@ impl Watcher {
             .map_or_else(String::new, |host| host.name.clone());
         let ending = match ending {
             // Found in the database and not announced: its output was not announced either.
-            None if state.is_terminal() => {
+            ending if state.is_terminal() && (ending.is_none() || given.behind) => {
                 let from = if given.attempt == attempt { given.offset } else { 0 };
                 let mut log = read_log(&self.core, run, attempt, from, STEP).await?;
                 let frames = decode(&mut log, run)?;
                 if !frames.is_empty() {
                     let id = format!("{}-{number}-0", self.core.me);
                     self.give_frames(&host, index, attempt, from, frames, u64::MAX, |_| id.clone());
+                    // There may be more of it.
+                    self.given.entry(index).or_default().behind = true;
                     return Ok(());
                 }
-                let found = self.core.rooms.database.store.run(run).await;
-                found
-                    .map_err(|error| fault::of_store(&error))?
-                    .map(|run| ending_of(&run))
+                match ending {
+                    Some(ending) => Some(*ending),
+                    None => {
+                        let found = self.core.rooms.database.store.run(run).await;
+                        found
+                            .map_err(|error| fault::of_store(&error))?
+                            .map(|run| ending_of(&run))
+                    }
+                }
             }
             ending => ending.map(|ending| *ending),
         };
@@ -450,8 +459,9 @@ impl Watcher {
         to: u64,
     ) -> Result<(), Problem> {
         let given = self.given.get(&run.index).copied().unwrap_or_default();
+        // Nothing of an attempt that was followed from its beginning is left out.
         let start = if given.attempt == attempt {
-            from.max(given.offset)
+            given.offset
         } else {
             from
         };
@@ -462,7 +472,16 @@ impl Watcher {
         let mut log = read_log(&self.core, run, attempt, start, STEP).await?;
         let frames = decode(&mut log, run)?;
         if frames.is_empty() {
-            // The log of an attempt that is over may be gone; what is there is all there is.
+            // The cache has lost it, or the attempt is over and its log gone: the end of the run tells.
+            self.given.insert(
+                run.index,
+                Given {
+                    attempt,
+                    offset: start,
+                    behind: true,
+                    ..given
+                },
+            );
             self.tail_on(number + 1);
             return Ok(());
         }
@@ -522,10 +541,11 @@ impl Watcher {
         }
         given.attempt = attempt;
         given.offset = offset;
+        given.behind = false;
     }
 
     /// Waits for something to happen; after a while, looks whether it happened unnoticed.
-    async fn look_again(&mut self, live: &LiveTask) -> Result<(), Problem> {
+    async fn look_again(&mut self, live: &Arc<LiveTask>) -> Result<(), Problem> {
         let Some(changed) = &mut self.changed else {
             self.phase = Phase::Last;
             return Ok(());

@@ -1,5 +1,6 @@
 //! Commits changes and tells the watchers, in this order and never the other way round.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,12 +24,15 @@ impl Core {
     /// # Errors
     ///
     /// Where the store will never take the changes.
-    pub(crate) async fn commit(&self, changes: Vec<Transition>) -> Result<Vec<Applied>, muster_store::Error> {
+    pub(crate) async fn commit(
+        self: &Arc<Self>,
+        changes: Vec<Transition>,
+    ) -> Result<Vec<Applied>, muster_store::Error> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let applied = loop {
             match self.rooms.database.store.apply(changes.clone()).await {
                 Ok(applied) => break applied,
-                Err(error) if error.kind.is_retryable() || error.kind == ErrorKind::OutcomeUnknown => {
+                Err(error) if !is_final(error.kind) => {
                     tracing::warn!(%error, "a commit has to be tried again");
                     tokio::select! {
                         () = clock::sleep(backoff.step()) => {}
@@ -53,16 +57,23 @@ impl Core {
         .await;
     }
 
-    async fn announce(&self, changes: &[Transition], applied: &[Applied]) {
+    async fn announce(self: &Arc<Self>, changes: &[Transition], applied: &[Applied]) {
         let mut notices = Vec::with_capacity(changes.len());
         for (change, applied) in changes.iter().zip(applied) {
-            let Applied::Yes {
-                state,
-                attempt,
-                task_done,
-            } = *applied
-            else {
-                continue;
+            let (state, attempt, task_done) = match *applied {
+                Applied::Yes {
+                    state,
+                    attempt,
+                    task_done,
+                } => (state, attempt, task_done),
+                // This process had not heard how the run went on.
+                Applied::No(now) => {
+                    if let Some(live) = self.hub.find(change.run.task) {
+                        self.correct(&live, change.run, now.state, now.attempt);
+                    }
+                    continue;
+                }
+                Applied::NoSuchRun => continue,
             };
             let ending = match &change.change {
                 Change::Settle { outcome, .. } => Some(Box::new(Ending::from(outcome))),
@@ -100,13 +111,22 @@ impl Core {
     }
 }
 
+/// Tells whether the same changes will never be taken, however often they are sent.
+fn is_final(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported | ErrorKind::Cancelled
+    )
+}
+
 /// Decides whether a run that did not succeed is tried again, and returns the change.
 ///
 /// It is tried again while the task has retries left; and, where the task has an expiry, a host that may
-/// come back is tried until then.
+/// come back is tried until then. A task that was cancelled tries nothing again.
 pub(crate) fn again_or_settle(
     options: &Options,
     attempt: u32,
+    cancelled: bool,
     outcome: Outcome,
     output: Option<Bytes>,
 ) -> Change {
@@ -115,7 +135,7 @@ pub(crate) fn again_or_settle(
     let waits_for_host = outcome.state == RunState::Unreachable
         && options.expires_at.is_some()
         && outcome.reason.is_some_and(muster_model::Unreachable::may_pass);
-    if in_retries || waits_for_host {
+    if !cancelled && (in_retries || waits_for_host) {
         Change::Again { outcome }
     } else {
         Change::Settle { outcome, output }
@@ -139,15 +159,26 @@ mod tests {
             ..Options::default()
         };
         let failed = || Outcome::plain(RunState::Failed, None);
-        assert!(is_again(&again_or_settle(&options, 1, failed(), None)));
-        assert!(is_again(&again_or_settle(&options, 2, failed(), None)));
-        assert!(!is_again(&again_or_settle(&options, 3, failed(), None)));
+        assert!(is_again(&again_or_settle(&options, 1, false, failed(), None)));
+        assert!(is_again(&again_or_settle(&options, 2, false, failed(), None)));
+        assert!(!is_again(&again_or_settle(&options, 3, false, failed(), None)));
         assert!(!is_again(&again_or_settle(
             &Options::default(),
             1,
+            false,
             failed(),
             None
         )));
+    }
+
+    #[test]
+    fn a_cancelled_task_tries_nothing_again() {
+        let options = Options {
+            retries: 9,
+            ..Options::default()
+        };
+        let lost = Outcome::plain(RunState::Lost, None);
+        assert!(!is_again(&again_or_settle(&options, 1, true, lost, None)));
     }
 
     #[test]
@@ -159,7 +190,13 @@ mod tests {
         };
         for state in [RunState::Succeeded, RunState::Cancelled, RunState::Expired] {
             assert!(
-                !is_again(&again_or_settle(&options, 1, Outcome::plain(state, None), None)),
+                !is_again(&again_or_settle(
+                    &options,
+                    1,
+                    false,
+                    Outcome::plain(state, None),
+                    None
+                )),
                 "{state}"
             );
         }
@@ -173,7 +210,7 @@ mod tests {
         };
         let refused = Outcome::unreachable(Unreachable::Refused, String::new());
         let changed = Outcome::unreachable(Unreachable::HostKeyChanged, String::new());
-        assert!(is_again(&again_or_settle(&options, 7, refused, None)));
-        assert!(!is_again(&again_or_settle(&options, 7, changed, None)));
+        assert!(is_again(&again_or_settle(&options, 7, false, refused, None)));
+        assert!(!is_again(&again_or_settle(&options, 7, false, changed, None)));
     }
 }

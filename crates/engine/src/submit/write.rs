@@ -52,17 +52,33 @@ impl Core {
             .hint("run the command again: a new server is started for it"));
         }
         self.lease.hold(self).await?;
+        // A caller that goes away while the task is being written leaves it neither lost nor lying about.
+        let (tx, rx) = tokio::sync::oneshot::channel();
+        let core = Arc::clone(self);
+        self.tasks.spawn("write a task", async move {
+            let _ = tx.send(core.write_down(task, secrets).await);
+        });
+        rx.await.unwrap_or_else(|_| {
+            Err(Problem::new(
+                muster_model::problem::Code::Internal,
+                "the task could not be written: see the log",
+            ))
+        })
+    }
+
+    async fn write_down(self: &Arc<Self>, task: NewTask, secrets: Secrets) -> Result<TaskRecord, Problem> {
         let input = task.input.clone();
         let hosts: Vec<(String, Endpoint)> = task.hosts.clone();
-        let written = self
-            .rooms
-            .database
-            .store
+        let store = &self.rooms.database.store;
+        let record = match store
             .submit(task)
             .await
-            .map_err(|error| fault::of_store(&error))?;
-        let record = match written {
-            Submitted::Before(record) => return Ok(record),
+            .map_err(|error| fault::of_store(&error))?
+        {
+            Submitted::Before(record) => {
+                self.take_up(&record, secrets).await?;
+                return Ok(record);
+            }
             Submitted::Now(record) => record,
         };
         self.keep_secrets(record.id, secrets);
@@ -72,7 +88,35 @@ impl Core {
             .map(|(name, endpoint)| Host { name, endpoint })
             .collect();
         let live = self.hub.insert(LiveTask::new(record.clone(), input, hosts, runs));
-        self.dispatch(live);
+        self.dispatch(Arc::clone(&live));
+        // A cancel that came between the two found nobody to tell.
+        if self
+            .task(record.id)
+            .await
+            .is_ok_and(|task| task.cancelled_at.is_some())
+        {
+            live.cancel.cancel();
+        }
         Ok(record)
+    }
+
+    /// Dispatches a task of this process whose first answer was lost on the way from the database.
+    async fn take_up(self: &Arc<Self>, record: &TaskRecord, secrets: Secrets) -> Result<(), Problem> {
+        if record.finished_at.is_some() || self.hub.find(record.id).is_some() {
+            return Ok(());
+        }
+        let open = self
+            .rooms
+            .database
+            .store
+            .open_tasks()
+            .await
+            .map_err(|error| fault::of_store(&error))?;
+        if open.contains(&(record.id, self.me.clone())) {
+            self.keep_secrets(record.id, secrets);
+            let live = self.load(record.clone()).await?;
+            self.dispatch(live);
+        }
+        Ok(())
     }
 }

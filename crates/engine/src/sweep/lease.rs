@@ -5,6 +5,7 @@
 //! hands out. The kernel lets go of them when the process dies, however it dies, so the others know at
 //! once and for certain. Other machines go by the lease in the database.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_model::problem::Code;
-use muster_model::{ExecutorId, Problem};
+use muster_model::{ExecutorId, Problem, TaskId};
 use muster_runtime::clock;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -50,6 +51,10 @@ pub(crate) struct Lease {
     renewed_at: AtomicI64,
     renewing: AtomicBool,
     alone: AtomicBool,
+    /// The last sweep did not get through.
+    again: AtomicBool,
+    /// Tasks that were adopted and are not dispatched yet.
+    adopting: Mutex<HashSet<TaskId>>,
 }
 
 impl Lease {
@@ -68,6 +73,8 @@ impl Lease {
             renewed_at: AtomicI64::new(0),
             renewing: AtomicBool::new(false),
             alone: AtomicBool::new(true),
+            again: AtomicBool::new(false),
+            adopting: Mutex::default(),
         };
         Ok(lease)
     }
@@ -87,6 +94,37 @@ impl Lease {
 
     pub(crate) fn set_alone(&self, alone: bool) {
         self.alone.store(alone, Ordering::Release);
+    }
+
+    /// Asks for another sweep at the next look.
+    pub(crate) fn sweep_again(&self) {
+        self.again.store(true, Ordering::Release);
+    }
+
+    /// Tells whether another sweep was asked for, and takes the request.
+    pub(crate) fn must_sweep(&self) -> bool {
+        self.again.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn note_adoption(&self, task: TaskId) {
+        self.adopting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(task);
+    }
+
+    pub(crate) fn is_adopting(&self, task: TaskId) -> bool {
+        self.adopting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&task)
+    }
+
+    pub(crate) fn end_adoption(&self, task: TaskId) {
+        self.adopting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&task);
     }
 
     /// Sees to it that the lease in the database holds, now and for as long as there is something to do.
@@ -156,7 +194,11 @@ impl Lease {
             return false;
         }
         let path = path(&self.folder, other, duty);
-        let Ok(file) = File::open(&path) else { return true };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // No file: it left in good order. Anything else tells nothing, and nobody is buried alive.
+            Err(error) => return error.kind() == std::io::ErrorKind::NotFound,
+        };
         match Flock::lock(file, FlockArg::LockSharedNonblock) {
             Ok(lock) => {
                 // Nobody can hold it any more: the id is never used again.

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::{ExecutorId, Outcome, Problem, RunKey, RunState, TaskId, Timestamp, Transition};
+use muster_model::{
+    ExecutorId, Outcome, Problem, RunKey, RunState, TaskId, TaskRecord, Timestamp, Transition,
+};
 use muster_runtime::clock;
 use muster_store::{Applied, ExecutorRecord, OpenRun};
 
@@ -35,20 +37,10 @@ impl Core {
             .await
             .map_err(|error| fault::of_store(&error))?
         {
-            if dispatcher == self.me {
-                self.bury(task, &known, now).await?;
-            } else if self.is_dead(&dispatcher, Duty::Dispatch, &known, now)
-                && store
-                    .adopt(task, &dispatcher, &self.me)
-                    .await
-                    .map_err(|error| fault::of_store(&error))?
-            {
-                self.lease.hold(self).await?;
-                self.bury(task, &known, now).await?;
-                let record = self.task(task).await?;
-                let live = self.load(record).await?;
-                tracing::info!(%task, "took a task over");
-                self.dispatch(live);
+            // One task that cannot be read does not hold the others up.
+            if let Err(problem) = self.sweep_task(task, &dispatcher, &known, now).await {
+                tracing::warn!(%task, %problem, "a task could not be taken over yet");
+                self.lease.sweep_again();
             }
         }
         for id in known.keys() {
@@ -62,28 +54,72 @@ impl Core {
         Ok(())
     }
 
-    /// Sweeps again whenever another process has come or gone.
-    pub(crate) async fn keep_sweeping(self: Arc<Self>) {
-        let mut seen = self.lease.others();
+    async fn sweep_task(
+        self: &Arc<Self>,
+        task: TaskId,
+        dispatcher: &ExecutorId,
+        known: &HashMap<ExecutorId, ExecutorRecord>,
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        if *dispatcher != self.me {
+            if !self.is_dead(dispatcher, Duty::Dispatch, known, now) {
+                return Ok(());
+            }
+            let adopted = self.rooms.database.store.adopt(task, dispatcher, &self.me).await;
+            if !adopted.map_err(|error| fault::of_store(&error))? {
+                return Ok(());
+            }
+            self.lease.note_adoption(task);
+        }
+        self.bury(task, known, now).await?;
+        if self.lease.is_adopting(task) {
+            self.lease.hold(self).await?;
+            let record = self.task(task).await?;
+            let live = self.load(record).await?;
+            // It may have been known here before, as somebody watched it.
+            self.reconcile(&live).await?;
+            tracing::info!(%task, "took a task over");
+            self.dispatch(live);
+            self.lease.end_adoption(task);
+        }
+        Ok(())
+    }
+
+    /// Sweeps again whenever another process has come or gone. `seen` are the others that there were
+    /// before the first sweep.
+    pub(crate) async fn keep_sweeping(self: Arc<Self>, mut seen: Vec<ExecutorId>) {
         loop {
-            let alone = self.lease.others().is_empty();
-            let wait = if alone { ALONE } else { WHILE_OTHERS };
+            let wait = if self.lease.others().is_empty() {
+                ALONE
+            } else {
+                WHILE_OTHERS
+            };
             tokio::select! {
                 () = clock::sleep(wait) => {}
                 () = self.tasks.intake().cancelled() => return,
             }
             let others = self.lease.others();
-            self.lease.set_alone(others.is_empty());
             let died = others.iter().any(|other| {
                 self.lease.is_dead(other, Duty::Execute) || self.lease.is_dead(other, Duty::Dispatch)
             });
-            if (others != seen || died)
+            if (others != seen || died || self.lease.must_sweep())
                 && let Err(problem) = self.sweep().await
             {
                 tracing::warn!(%problem, "the sweep has to be tried again");
+                self.lease.sweep_again();
                 continue;
             }
-            seen = self.lease.others();
+            if others.is_empty() && !self.lease.alone() {
+                // What the others did last is read before nobody looks for it any more.
+                for live in self.hub.open() {
+                    if let Err(problem) = self.reconcile(&live).await {
+                        tracing::warn!(task = %live.id(), %problem, "the task could not be read");
+                    }
+                }
+            }
+            self.lease.set_alone(others.is_empty());
+            // Not a newer list: who left during the sweep was taken for alive by it.
+            seen = others;
         }
     }
 
@@ -117,11 +153,13 @@ impl Core {
                 .map_err(|error| fault::of_store(&error))?;
             let Some(last) = open.last() else { return Ok(()) };
             from = last.key.index + 1;
-            let mut changes = Vec::new();
-            for run in &open {
-                if run.state == RunState::Started && self.has_lost(run, known, now) {
-                    changes.push(self.loss_of(run, &record.options).await);
-                }
+            let lost: Vec<&OpenRun> = open
+                .iter()
+                .filter(|run| run.state == RunState::Started && self.has_lost(run, known, now))
+                .collect();
+            let mut changes = Vec::with_capacity(lost.len());
+            for run in &lost {
+                changes.push(self.loss_of(run, &record).await);
             }
             if changes.is_empty() {
                 continue;
@@ -130,7 +168,6 @@ impl Core {
                 .commit(changes)
                 .await
                 .map_err(|error| fault::of_store(&error))?;
-            let lost: Vec<&OpenRun> = open.iter().filter(|run| run.state == RunState::Started).collect();
             tracing::info!(%task, runs = applied.len(), "a process died while it ran commands");
             let live = self.hub.find(task);
             for (run, applied) in lost.iter().zip(&applied) {
@@ -155,7 +192,7 @@ impl Core {
             .is_none_or(|id| *id != self.me && self.is_dead(id, Duty::Execute, known, now))
     }
 
-    async fn loss_of(&self, run: &OpenRun, options: &muster_model::Options) -> Transition {
+    async fn loss_of(&self, run: &OpenRun, task: &TaskRecord) -> Transition {
         let why = format!(
             "the server process died while the command was running: how it ended is not known. \
              `muster retry {}` runs it again",
@@ -169,7 +206,13 @@ impl Core {
             run: run.key,
             attempt: run.attempt,
             at: clock::now(),
-            change: again_or_settle(options, run.attempt, outcome, None),
+            change: again_or_settle(
+                &task.options,
+                run.attempt,
+                task.cancelled_at.is_some(),
+                outcome,
+                None,
+            ),
         }
     }
 

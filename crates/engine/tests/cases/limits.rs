@@ -144,3 +144,57 @@ async fn bytes_that_are_not_text_stay_bytes() {
     assert_eq!(run.stdout_base64.as_deref(), Some("/wB4"));
     bench.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn characters_cut_in_two_between_streams_are_whole_again() {
+    let bench = Bench::new().await;
+    // The first two bytes of a euro sign, something on the other stream, then the third, all at once.
+    let command = "for i in 1 2 3 4 5; do printf 'a\\342\\202'; printf x >&2; printf '\\254b'; done";
+    for _ in 0..5 {
+        let id = bench.run(command, "localhost", WorkOptions::default()).await;
+        let run = bench.finish(id).await.remove(0).run;
+        assert_eq!((run.state, run.stdout_bytes), (RunState::Succeeded, 25));
+        assert_eq!(
+            (run.stdout.as_str(), run.stderr.as_str()),
+            ("a€ba€ba€ba€ba€b", "xxxxx")
+        );
+    }
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_task_that_is_cancelled_with_one_command_left_goes_on_to_its_end() {
+    let bench = Bench::new().await;
+    let options = WorkOptions {
+        concurrency: Some(1),
+        ..WorkOptions::default()
+    };
+    let id = bench.run("sleep 600", "local://h[1-20000]", options).await;
+    bench
+        .until(id, "one has started", |task| task.counts.started == 1)
+        .await;
+    bench.engine.cancel(id).await.expect("cancelled");
+    bench
+        .until(id, "all have ended", |task| task.counts.cancelled == 20_000)
+        .await;
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_never_stops_printing_can_be_cancelled() {
+    let bench = Bench::new().await;
+    let options = WorkOptions {
+        max_output: Some(1000),
+        kill_grace_ms: Some(200),
+        ..WorkOptions::default()
+    };
+    let id = bench.run("yes", "localhost", options).await;
+    bench
+        .until(id, "it has started", |task| task.counts.started == 1)
+        .await;
+    bench.engine.cancel(id).await.expect("cancelled");
+    bench
+        .until(id, "it has ended", |task| task.counts.cancelled == 1)
+        .await;
+    bench.close().await;
+}

@@ -85,6 +85,8 @@ impl Process {
 
     async fn end(self) {
         let Self { tasks, engine, .. } = self;
+        // What still runs is killed and settled, and the rooms close, before the tasks are joined.
+        engine.close().await;
         drop(engine);
         let left = tasks.close(FAREWELL).await;
         if left > 0 {
