@@ -16,6 +16,9 @@ use crate::follow::log_key;
 /// What comes within this time is written in one step, so that a command that prints many small pieces
 /// costs few writes, and a person still sees it as it happens.
 pub(super) const STEP_TIME: Duration = Duration::from_millis(20);
+/// A log that is kept with the run's result is saved on its own once the command has gone on for so long after its
+/// first output.
+pub(super) const SAVE_AFTER: Duration = Duration::from_secs(1);
 /// A step is written at once when it has this size.
 const STEP_BYTES: usize = 256 * 1024;
 /// How long the cache keeps the output of a run that writes nothing more.
@@ -170,6 +173,12 @@ impl Collector {
             self.small.extend_from_slice(&log);
             self.end += log.len() as u64;
         }
+        self.spill().await
+    }
+
+    /// Moves the log from memory to the output log.
+    async fn spill(&mut self) -> Result<(), muster_store::Error> {
+        let outputs = &self.core.rooms.database.outputs;
         let whole = std::mem::take(&mut self.small).freeze();
         outputs.append(self.run, self.attempt, 0, whole).await?;
         self.spilled = true;
@@ -185,6 +194,25 @@ impl Collector {
             tracing::debug!(%error, "the cache still holds the begin of an output");
         }
         Ok(())
+    }
+
+    /// Tells whether the log is in memory and in the cache alone.
+    pub(super) fn is_volatile(&self) -> bool {
+        !self.spilled && !self.small.is_empty()
+    }
+
+    /// Puts a small log where it survives this process: what a person has seen of a command that goes on is
+    /// not to be lost with it.
+    pub(super) async fn save(&mut self) {
+        if self.is_volatile()
+            && let Err(error) = self.spill().await
+        {
+            tracing::error!(run = %self.run, %error, "output could not be kept");
+            self.failure = Some(format!(
+                "the output could not be kept: {}",
+                crate::fault::chain(&error)
+            ));
+        }
     }
 
     /// Returns the log to be kept with the run's result; None where it is in the output log.

@@ -13,7 +13,7 @@ use muster_store::Applied;
 use muster_transport::{ExecEvent, Exit, Killer, Running, Session};
 
 use super::access::{access, exec, secret_is_gone};
-use super::collect::{Collector, STEP_TIME};
+use super::collect::{Collector, SAVE_AFTER, STEP_TIME};
 use super::take::Receipt;
 use crate::core::Core;
 use crate::dispatch::Work;
@@ -219,8 +219,11 @@ impl Core {
         tokio::pin!(deadline);
         // When (on the process's own clock) what has come is written, however fast more comes.
         let mut due: Option<Duration> = None;
+        let mut save_at: Option<Duration> = None;
         loop {
-            let wait = due.map_or(Duration::ZERO, |due| due.saturating_sub(clock::monotonic()));
+            let until =
+                |at: Option<Duration>| at.map_or(Duration::ZERO, |at| at.saturating_sub(clock::monotonic()));
+            let (wait, wait_to_save) = (until(due), until(save_at));
             // In this order: a command that never stops printing can still be ended.
             let event = tokio::select! {
                 biased;
@@ -234,6 +237,14 @@ impl Core {
                 () = clock::sleep(wait), if due.is_some() => {
                     output.step(false).await;
                     due = None;
+                    if save_at.is_none() && output.is_volatile() {
+                        save_at = Some(clock::monotonic() + SAVE_AFTER);
+                    }
+                    continue;
+                }
+                () = clock::sleep(wait_to_save), if save_at.is_some() => {
+                    output.save().await;
+                    save_at = None;
                     continue;
                 }
                 event = running.next() => event,
@@ -446,6 +457,6 @@ fn outcome_of(ended: Ended, output: &Collector, timeout: Option<Duration>) -> Ou
     }
     outcome.stdout_bytes = output.stdout_bytes;
     outcome.stderr_bytes = output.stderr_bytes;
-    outcome.truncated = output.truncated;
+    outcome.truncated = output.truncated || output.failure.is_some();
     outcome
 }

@@ -48,8 +48,14 @@ impl Core {
         let hosts = self.resolve(targets).await?;
         if hosts.is_empty() {
             let named: String = targets.hosts.join(" ").chars().take(200).collect();
+            let without: String = targets.exclude.join(" ").chars().take(200).collect();
+            let without = if without.is_empty() {
+                without
+            } else {
+                format!(" without '{without}'")
+            };
             return Err(
-                Problem::new(Code::EmptyTarget, format!("'{named}' names no host"))
+                Problem::new(Code::EmptyTarget, format!("'{named}'{without} names no host"))
                     .hint("`muster hosts expand PATTERN` shows what a pattern names"),
             );
         }

@@ -114,3 +114,25 @@ async fn an_engine_that_hands_over_ends_what_it_started_and_leaves_the_rest() {
     new.close().await;
     old.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lost_command_had_printed_is_kept() {
+    let bench = Bench::new().await;
+    let stop = bench.path("stop");
+    let command = format!(
+        "echo shown; while test -d {} -a ! -e {}; do sleep 0.05; done",
+        bench.path("").display(),
+        stop.display()
+    );
+    let id = bench.run(&command, "localhost", WorkOptions::default()).await;
+    let logs = bench.path("muster.db.outputs");
+    let saved = || std::fs::read_dir(&logs).is_ok_and(|folder| folder.count() > 0);
+    bench.until(id, "the output is saved", |_| saved()).await;
+    let bench = bench.crash_and_restart().await;
+    let run = bench.finish(id).await.remove(0).run;
+    assert_eq!(
+        (run.state, run.stdout.as_str(), run.stdout_bytes),
+        (RunState::Lost, "shown\n", 6)
+    );
+    std::fs::write(&stop, "").expect("the flag");
+}

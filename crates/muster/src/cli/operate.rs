@@ -33,9 +33,9 @@ pub async fn server(context: &mut Context, args: &Server) -> Result<u8, Stop> {
             None => context.notice("no server is running").await,
             Some(connected) => {
                 connected.client.shutdown().await?;
-                context
-                    .notice("the server finishes what it has started, and leaves")
-                    .await;
+                let drain = words::span(context.settings.drain);
+                let notice = format!("the server gives what it has started {drain} to end, and leaves");
+                context.notice(&notice).await;
             }
         },
     }

@@ -7,6 +7,10 @@ pub(super) struct Key {
     /// Its name in the file.
     pub(super) name: &'static str,
     /// What it is, one sentence of Markdown.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the reference page, which a test makes, is its reader")
+    )]
     pub(super) about: &'static str,
     /// Its environment variable.
     pub(super) variable: &'static str,
