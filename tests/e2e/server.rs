@@ -72,6 +72,33 @@ async fn a_second_server_for_the_same_user_says_who_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_daemon_a_terminated_command_leaves_nothing_behind() {
+    let Some(mut world) = World::new().await else {
+        return;
+    };
+    world.home.set_env("MUSTER_NO_DAEMON", "1");
+    let tag = format!("stay-{}-terminated", std::process::id());
+    let command = format!("bash -c 'exec -a {tag} sleep 600'");
+    let mut child = world.command(&["run", &command, "--hosts", &world.hosts(2)]);
+    let mut child = child
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let running = || {
+        let is_it = |process: &proc::Process| process.argv.first().is_some_and(|name| *name == tag);
+        proc::with_arg(&tag).into_iter().filter(is_it).count()
+    };
+    wait::until(PATIENCE, "both to run", || running() == 2)
+        .await
+        .expect("they run");
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id()).expect("a pid"));
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("terminated");
+    assert_eq!(child.wait().expect("it ends").code(), Some(143));
+    assert_eq!(running(), 0);
+    assert_eq!(world.report("1")["task"]["counts"]["cancelled"], 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_daemon_the_command_is_its_own_server() {
     let Some(mut world) = World::new().await else {
         return;

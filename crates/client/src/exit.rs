@@ -17,6 +17,10 @@ pub const INTERRUPTED: u8 = 130;
 /// Whoever read standard output has gone, as after `| head`: 128 and the number of SIGPIPE.
 pub const PIPE_CLOSED: u8 = 141;
 
+/// Ended by SIGTERM or SIGHUP with a server inside the process, whose tasks were cancelled: 128 and the number of
+/// SIGTERM.
+pub const TERMINATED: u8 = 143;
+
 /// Returns the exit code of a command that ends with a problem.
 #[must_use]
 pub fn of_problem(problem: &Problem) -> u8 {

@@ -36,7 +36,8 @@ pub struct Line {
 const EXITS: &str = "\
 Exit codes: 0 every run succeeded; 1 at least one run did not; 2 the request was wrong, nothing was started;
 3 the server could not be reached or refused; 4 not allowed; 130 interrupted, the task goes on;
-141 whoever read the output has gone (as `| head` does).";
+141 whoever read the output has gone (as `| head` does); 143 terminated with its server inside it
+(MUSTER_NO_DAEMON), its task cancelled.";
 
 /// Options of every command.
 #[derive(Clone, Debug, Default, Args)]

@@ -139,18 +139,66 @@ async fn whole(settings: Settings, command: Option<Command>) -> Result<u8, Stop>
         Some(Command::Demo(args)) => demo::run(context, &args).await,
         Some(command) => {
             let mut interrupt = interrupt()?;
-            let done = interruptible(&mut context, &command, &mut interrupt).await;
+            let mut termination = Termination::watch(context.settings.no_daemon)?;
+            let done = tokio::select! {
+                done = interruptible(&mut context, &command, &mut interrupt) => done,
+                () = termination.asked() => return Ok(terminated(&mut context).await),
+            };
             context.console.clear().await;
             // Told before a server inside this process is waited for.
             let code = told(done);
             if code == exit::PIPE_CLOSED {
                 context.abandon().await;
             }
-            leave(&mut context, &mut interrupt).await;
+            tokio::select! {
+                () = leave(&mut context, &mut interrupt) => {}
+                () = termination.asked() => return Ok(terminated(&mut context).await),
+            }
             Ok(code)
         }
         None => repl::run(context).await,
     }
+}
+
+/// SIGTERM and SIGHUP, by which CI systems and closed terminals end a command that is its own server. With a server
+/// of its own process they end the command as usual, and its task goes on.
+struct Termination(Option<[Signal; 2]>);
+
+impl Termination {
+    fn watch(own_server: bool) -> Result<Self, Problem> {
+        if !own_server {
+            return Ok(Self(None));
+        }
+        let watch = |kind| {
+            signal(kind)
+                .map_err(|error| Problem::new(Code::Internal, format!("signals cannot be handled: {error}")))
+        };
+        Ok(Self(Some([
+            watch(SignalKind::terminate())?,
+            watch(SignalKind::hangup())?,
+        ])))
+    }
+
+    async fn asked(&mut self) {
+        match &mut self.0 {
+            Some([terminate, hang_up]) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = hang_up.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Ends a command that is its own server: what it started is cancelled, and nothing of it is left on a host.
+async fn terminated(context: &mut Context) -> u8 {
+    context.console.clear().await;
+    context.notice("terminated: what was started is cancelled").await;
+    context.abandon().await;
+    context.close().await;
+    exit::TERMINATED
 }
 
 /// Leaves the server in order; one inside this process ends its tasks first, unless Ctrl-C is pressed.
