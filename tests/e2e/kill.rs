@@ -96,3 +96,50 @@ async fn a_task_whose_number_was_printed_exists_after_a_kill() {
         assert_eq!(report["task"]["counts"]["total"], 2);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_commands_that_run_at_the_kill_are_lost_and_ran_once() {
+    let builder = muster_testkit::sshd::Sshd::builder()
+        .listen_all_loopback()
+        .max_startups("500");
+    let Some(world) = World::with(builder).await else {
+        return;
+    };
+    let folder = world.home.path().join("written");
+    let stop = world.home.path().join("stop");
+    std::fs::create_dir(&folder).expect("the folder");
+    let command = format!(
+        "f={0}/$(echo $SSH_CONNECTION | cut -d' ' -f3); echo begin >> $f; \
+         while test -d {0} -a ! -e {1}; do sleep 0.5; done; echo end >> $f",
+        folder.display(),
+        stop.display()
+    );
+    let id = world.detach(&[
+        "run",
+        &command,
+        "--hosts",
+        "127.0.1.[1-100]",
+        "--connect-timeout",
+        "60s",
+    ]);
+    world
+        .until_counts(&id, "all have started", |counts| counts["started"] == 100)
+        .await;
+    let all_begun = || written(&folder).len() == 100;
+    wait::until(PATIENCE, "all have written", all_begun)
+        .await
+        .expect("they write");
+    kill(server(&world.home));
+    let report = world.until_done(&id).await;
+    assert_eq!(report["task"]["counts"]["lost"], 100, "{:#}", report["task"]);
+    std::fs::write(&stop, "").expect("the flag");
+    let quiet = || muster_testkit::proc::with_arg(&folder.to_string_lossy()).is_empty();
+    wait::until(PATIENCE, "the commands to end", quiet)
+        .await
+        .expect("they end");
+    assert!(
+        written(&folder).values().all(|count| *count == 1),
+        "no command ran twice"
+    );
+    assert_eq!(world.report(&id), report, "and it stays so");
+}
