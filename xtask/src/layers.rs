@@ -18,6 +18,8 @@ struct Layer {
 
 const ROOM: &[&str] = &["muster-model", "muster-runtime"];
 const TESTKIT: &[&str] = &["muster-testkit"];
+/// Tests with benchmarks among them.
+const BENCHES: &[&str] = &["muster-testkit", "muster-bench"];
 const EVERYTHING: &[&str] = &[
     "muster-model",
     "muster-runtime",
@@ -37,7 +39,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "muster-model",
         normal: &[],
-        tests: &[],
+        tests: &["muster-bench"],
     },
     Layer {
         name: "muster-runtime",
@@ -52,7 +54,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "muster-store",
         normal: ROOM,
-        tests: TESTKIT,
+        tests: BENCHES,
     },
     Layer {
         name: "muster-queue",
@@ -80,7 +82,7 @@ const LAYERS: &[Layer] = &[
             "muster-cache",
             "muster-files",
         ],
-        tests: TESTKIT,
+        tests: BENCHES,
     },
     Layer {
         name: "muster-server",
@@ -108,10 +110,15 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "muster",
         normal: EVERYTHING,
-        tests: TESTKIT,
+        tests: BENCHES,
     },
     Layer {
         name: "muster-testkit",
+        normal: &[],
+        tests: &[],
+    },
+    Layer {
+        name: "muster-bench",
         normal: &[],
         tests: &[],
     },
@@ -212,9 +219,9 @@ fn refuse(edge: Edge<'_>) -> Option<String> {
         if allowed {
             return None;
         }
-        if to == "muster-testkit" {
+        if !tests && (to == "muster-testkit" || to == "muster-bench") {
             return Some(format!(
-                "{from} -> {to}: only tests stand on the testkit: make it a dev-dependency"
+                "{from} -> {to}: only tests and benchmarks stand on it: make it a dev-dependency"
             ));
         }
         let whose = if tests { "the tests of " } else { "" };
