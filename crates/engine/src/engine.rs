@@ -11,7 +11,7 @@ use muster_model::problem::Code;
 use muster_model::wire::{Check, GroupView, Hosts, Plan, Retry, RunPage, Submit, Targets};
 use muster_model::{Problem, RunState, Stream, TaskId, TaskRecord};
 use muster_queue::Queue;
-use muster_runtime::{Tasks, clock};
+use muster_runtime::{Tasks, clock, crash_point};
 use muster_store::TaskFilter;
 use muster_transport::Transport;
 
@@ -285,6 +285,7 @@ impl Engine {
     pub async fn drain(&self, limit: Duration) {
         self.core.tasks.intake().cancel();
         self.core.lease.release_dispatch();
+        crash_point!(DispatchReleased);
         if clock::deadline(limit, self.core.active.none()).await.is_err() {
             tracing::warn!(
                 runs = self.core.active.count(),
@@ -304,6 +305,7 @@ impl Engine {
                 "commands could not be ended in time"
             );
         }
+        crash_point!(RunsEnded);
         if let Err(error) = self
             .core
             .rooms
@@ -315,9 +317,11 @@ impl Engine {
             tracing::debug!(%error, "this executor is still on record");
         }
         self.core.lease.release_all();
+        crash_point!(LocksReleased);
         self.core.rooms.transport.close().await;
         self.core.rooms.queue.close().await;
         self.core.rooms.database.store.close().await;
+        crash_point!(DatabaseClosed);
     }
 
     /// Lets go of this process's locks and of nothing else, as a crash would: for tests of what comes after.

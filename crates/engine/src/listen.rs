@@ -8,7 +8,7 @@ use muster_model::event::Notice;
 use muster_model::wire::Check;
 use muster_model::{Problem, TaskId};
 use muster_queue::{Consumer, Error, ExchangeKind, Message, QueueOptions};
-use muster_runtime::clock;
+use muster_runtime::{clock, crash_point};
 
 use crate::core::{CANCELS, Core, EVENTS, WORK};
 use crate::fault;
@@ -97,14 +97,17 @@ impl Core {
 
     /// Notes that a task is to be cancelled, and tells every process.
     pub(crate) async fn cancel(&self, id: TaskId) -> Result<(), Problem> {
+        crash_point!(CancelReceived);
         let noted = self.rooms.database.store.request_cancel(id, clock::now()).await;
         noted.map_err(|error| fault::of_store(&error))?;
+        crash_point!(CancelWritten);
         let message = Message::new("", Bytes::copy_from_slice(&id.0.to_be_bytes()));
         self.rooms
             .queue
             .publish(CANCELS, vec![message])
             .await
             .map_err(|error| fault::of_queue(&error))?;
+        crash_point!(CancelPublished);
         // Here at once, so that the answer to the caller speaks of a task that is being cancelled.
         if let Some(live) = self.hub.find(id) {
             live.cancel.cancel();

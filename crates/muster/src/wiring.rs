@@ -5,7 +5,7 @@ use std::path::Path;
 use muster_engine::{Engine, Rooms};
 use muster_model::problem::Code;
 use muster_model::{ErrorKind, Problem};
-use muster_runtime::Tasks;
+use muster_runtime::{Tasks, crash_point};
 
 use crate::settings::{Settings, masked};
 
@@ -26,6 +26,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
                 error.source,
             )
         })?;
+    crash_point!(DatabaseOpened);
     let queue = muster_queue::open(&settings.queue, tasks)
         .await
         .map_err(|error| {

@@ -5,9 +5,20 @@
 
 pub mod backoff;
 pub mod clock;
+#[cfg(feature = "crash-points")]
+pub mod crash;
 pub mod tasks;
 
 pub use backoff::Backoff;
 pub use clock::now;
 pub use tasks::Tasks;
 pub use tokio_util::sync::CancellationToken;
+
+/// Names a place where a test may end this process: see the module `crash`. Here it is nothing, since this build
+/// does not have the feature `crash-points`.
+#[cfg(not(feature = "crash-points"))]
+#[macro_export]
+macro_rules! crash_point {
+    ($point:ident) => {};
+    ($point:ident if $condition:expr) => {};
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use muster_model::{RunKey, TaskId};
 use muster_queue::Message;
-use muster_runtime::{Backoff, clock};
+use muster_runtime::{Backoff, clock, crash_point};
 
 use crate::core::{Core, WORK};
 use crate::follow::LiveTask;
@@ -44,6 +44,7 @@ impl Core {
     pub(crate) async fn publish_work(&self, live: &LiveTask, runs: &[(u32, u32)]) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         for runs in runs.chunks(1000) {
+            crash_point!(WorkReleased);
             loop {
                 let messages = runs.iter().map(|&(index, attempt)| Message {
                     priority: live.record.options.priority.level(),
@@ -69,6 +70,7 @@ impl Core {
                     () = self.tasks.intake().cancelled() => return,
                 }
             }
+            crash_point!(WorkPublished);
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster_model::run::Change;
 use muster_model::{Outcome, RunKey, Transition};
-use muster_runtime::clock;
+use muster_runtime::{clock, crash_point};
 
 use super::release::{state_of, stopped};
 use crate::core::Core;
@@ -33,6 +33,7 @@ impl Core {
                 tracing::error!(task = %live.id(), %error, "queued runs could not be settled");
                 return;
             }
+            crash_point!(QueuedSettled);
         }
     }
 

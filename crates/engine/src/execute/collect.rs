@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use muster_model::{ErrorKind, RunKey, Stream, limits, output};
+use muster_runtime::crash_point;
 
 use crate::core::Core;
 use crate::follow::log_key;
@@ -141,6 +142,7 @@ impl Collector {
             ));
             return;
         }
+        crash_point!(OutputWritten);
         self.core
             .announce_output(self.run, self.attempt, from, self.end)
             .await;
@@ -181,6 +183,7 @@ impl Collector {
         let outputs = &self.core.rooms.database.outputs;
         let whole = std::mem::take(&mut self.small).freeze();
         outputs.append(self.run, self.attempt, 0, whole).await?;
+        crash_point!(OutputSpilled);
         self.spilled = true;
         let forgotten = self
             .core

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use muster_model::run::Change;
 use muster_model::{ErrorKind, Outcome, RunState, TaskId, Transition, Unreachable, limits};
-use muster_runtime::{Backoff, clock};
+use muster_runtime::{Backoff, clock, crash_point};
 use muster_store::Applied;
 use muster_transport::{ExecEvent, Exit, Killer, Running, Session};
 
@@ -82,6 +82,7 @@ impl Core {
                 let cancelled = live.cancel.is_cancelled();
                 let change = again_or_settle(&live.record.options, work.attempt, cancelled, outcome, None);
                 self.settle(&live, work, change).await;
+                crash_point!(UnreachedSettled);
                 return receipt.ack().await;
             }
             Reached::PutBack => return receipt.put_back().await,
@@ -89,9 +90,11 @@ impl Core {
         if self.tasks.intake().is_cancelled() {
             return receipt.put_back().await;
         }
+        crash_point!(Connected);
         claim.started = self.mark_started(work).await;
         receipt.ack().await;
         if claim.started {
+            crash_point!(StartAcknowledged);
             let change = Box::pin(self.carry_out(&live, work, session.as_mut())).await;
             self.settle(&live, work, change).await;
             claim.started = false;
@@ -202,7 +205,9 @@ impl Core {
                 return again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, None);
             }
         };
+        crash_point!(CommandEnded);
         output.step(true).await;
+        crash_point!(OutputFlushed);
         let outcome = outcome_of(ended, &output, options.timeout);
         let inline = output.inline();
         again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, inline)
@@ -210,6 +215,7 @@ impl Core {
 
     /// Reads what the command does until it ends, is cancelled or runs out of time.
     async fn attend(&self, live: &LiveTask, running: &mut dyn Running, output: &mut Collector) -> Ended {
+        crash_point!(CommandSent);
         let deadline = async {
             match live.record.options.timeout {
                 Some(timeout) => clock::sleep(timeout).await,
@@ -251,6 +257,7 @@ impl Core {
             };
             match event {
                 Some(ExecEvent::Output { stream, bytes }) => {
+                    crash_point!(OutputCame);
                     if output.take(stream, &bytes) {
                         output.step(false).await;
                         due = None;
@@ -273,6 +280,7 @@ impl Core {
         output: &mut Collector,
         reason: Reason,
     ) -> Ended {
+        crash_point!(KillDue);
         let killer: Arc<dyn Killer> = running.killer();
         // A server that leaves does not wait for as long as a task may.
         let grace = match reason {
@@ -298,6 +306,7 @@ impl Core {
         if let Err(error) = killed {
             return Ended::NotKilled(reason, fault::chain(&error));
         }
+        crash_point!(Killed);
         let until = clock::monotonic() + AFTER_KILL;
         while !over {
             // The deadline is for the host alone: a write that has begun is not cut off.
@@ -349,6 +358,7 @@ impl Core {
         if let Err(error) = discarded {
             tracing::debug!(run = %work.run, %error, "the output of an earlier attempt is still there");
         }
+        crash_point!(AttemptDiscarded);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_queue::{Delivery, QueueOptions, Settler};
-use muster_runtime::{Backoff, clock};
+use muster_runtime::{Backoff, clock, crash_point};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::core::{Active, Core, WORK};
@@ -92,6 +92,7 @@ impl Core {
             receipt.ack().await;
             return;
         };
+        crash_point!(WorkTaken);
         let core = Arc::clone(self);
         let active = Active::enter(self);
         self.tasks.spawn("run", async move {

@@ -8,7 +8,7 @@ use muster_model::event::{Ending, Notice};
 use muster_model::run::Change;
 use muster_model::{ErrorKind, Options, Outcome, RunKey, RunState, Transition};
 use muster_queue::Message;
-use muster_runtime::{Backoff, clock};
+use muster_runtime::{Backoff, clock, crash_point};
 use muster_store::Applied;
 
 use crate::core::{Core, EVENTS};
@@ -42,7 +42,11 @@ impl Core {
                 Err(error) => return Err(error),
             }
         };
+        crash_point!(StartWritten if changes.iter().any(|one| matches!(one.change, Change::Start { .. })));
+        crash_point!(AgainWritten if changes.iter().any(|one| matches!(one.change, Change::Again { .. })));
+        crash_point!(ResultWritten if changes.iter().any(|one| matches!(one.change, Change::Settle { .. })));
         self.announce(&changes, &applied).await;
+        crash_point!(ResultAnnounced if changes.iter().any(|one| matches!(one.change, Change::Settle { .. })));
         Ok(applied)
     }
 

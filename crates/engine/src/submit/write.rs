@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use muster_model::wire::{Plan, Secrets, Submit};
 use muster_model::{Endpoint, Problem, RunState, TaskRecord};
+use muster_runtime::crash_point;
 use muster_store::{NewTask, Submitted};
 
 use super::validate;
@@ -15,6 +16,7 @@ use crate::follow::{Host, LiveTask};
 impl Core {
     /// Submits a request: when it returns, the task is durable.
     pub(crate) async fn submit(self: &Arc<Self>, owner: &str, submit: Submit) -> Result<Accepted, Problem> {
+        crash_point!(SubmitReceived);
         validate::request_id(&submit.request_id)?;
         let now = muster_runtime::now();
         let (kind, input) = validate::work(&submit)?;
@@ -76,11 +78,13 @@ impl Core {
             .map_err(|error| fault::of_store(&error))?
         {
             Submitted::Before(record) => {
+                crash_point!(SubmitSeenBefore);
                 self.take_up(&record, secrets).await?;
                 return Ok(record);
             }
             Submitted::Now(record) => record,
         };
+        crash_point!(SubmitWritten);
         self.keep_secrets(record.id, secrets);
         let runs = hosts.iter().map(|_| (RunState::Queued, 1)).collect();
         let hosts = hosts
@@ -97,6 +101,7 @@ impl Core {
         {
             live.cancel.cancel();
         }
+        crash_point!(SubmitDispatched);
         Ok(record)
     }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use muster_model::problem::Code;
 use muster_model::{ExecutorId, Problem, TaskId};
-use muster_runtime::clock;
+use muster_runtime::{clock, crash_point};
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::core::Core;
@@ -76,6 +76,7 @@ impl Lease {
             again: AtomicBool::new(false),
             adopting: Mutex::default(),
         };
+        crash_point!(LocksTaken);
         Ok(lease)
     }
 
@@ -136,6 +137,7 @@ impl Lease {
             let renewed = store.heartbeat(&self.me, &self.home, pid, now.after(LEASE)).await;
             renewed.map_err(|error| fault::of_store(&error))?;
             self.renewed_at.store(now.0, Ordering::Release);
+            crash_point!(LeaseWritten);
         }
         if !self.renewing.swap(true, Ordering::AcqRel) {
             let core = Arc::clone(core);
@@ -205,6 +207,7 @@ impl Lease {
                 if std::fs::remove_file(&path).is_err() {
                     tracing::debug!(path = %path.display(), "a dead executor's lock file stays behind");
                 }
+                crash_point!(DeadLockRemoved);
                 drop(lock);
                 true
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_model::{
     ExecutorId, Outcome, Problem, RunKey, RunState, TaskId, TaskRecord, Timestamp, Transition,
 };
-use muster_runtime::clock;
+use muster_runtime::{clock, crash_point};
 use muster_store::{Applied, ExecutorRecord, OpenRun};
 
 use super::lease::Duty;
@@ -25,6 +25,7 @@ const ALONE: Duration = Duration::from_secs(30);
 impl Core {
     /// Sweeps once now; returns what went wrong, if the database cannot be read.
     pub(crate) async fn sweep(self: &Arc<Self>) -> Result<(), Problem> {
+        crash_point!(SweepBegun);
         let store = &self.rooms.database.store;
         let executors = store.executors().await.map_err(|error| fault::of_store(&error))?;
         let known: HashMap<ExecutorId, ExecutorRecord> = executors
@@ -49,6 +50,7 @@ impl Core {
                     .forget_executor(id)
                     .await
                     .map_err(|error| fault::of_store(&error))?;
+                crash_point!(DeadForgotten);
             }
         }
         Ok(())
@@ -69,6 +71,7 @@ impl Core {
             if !adopted.map_err(|error| fault::of_store(&error))? {
                 return Ok(());
             }
+            crash_point!(TaskAdopted);
             self.lease.note_adoption(task);
         }
         self.bury(task, known, now).await?;
@@ -80,6 +83,7 @@ impl Core {
             self.reconcile(&live).await?;
             tracing::info!(%task, "took a task over");
             self.dispatch(live);
+            crash_point!(TaskTakenOver);
             self.lease.end_adoption(task);
         }
         Ok(())
@@ -168,6 +172,7 @@ impl Core {
                 .commit(changes)
                 .await
                 .map_err(|error| fault::of_store(&error))?;
+            crash_point!(LossWritten);
             tracing::info!(%task, runs = applied.len(), "a process died while it ran commands");
             let live = self.hub.find(task);
             for (run, applied) in lost.iter().zip(&applied) {

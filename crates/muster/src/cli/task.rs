@@ -5,6 +5,7 @@ use muster_model::problem::Code;
 use muster_model::task::TaskState;
 use muster_model::wire::{self, Plan, Submit, TaskListing, TaskView};
 use muster_model::{Problem, RunState, TaskId, Timestamp, quantity};
+use muster_runtime::crash_point;
 
 use super::args::{CheckMode, CheckTask, Mode, Ping, Retry, Run, Script, Task, Tasks};
 use super::context::{Context, Phase};
@@ -47,6 +48,7 @@ async fn start(context: &mut Context, submit: Submit, args: &Task) -> Result<u8,
 
 /// Goes on with a task that exists: prints its number, or follows it.
 async fn accepted(context: &mut Context, task: &TaskView, detach: bool, mode: Mode) -> Result<u8, Stop> {
+    crash_point!(NumberReceived);
     context.submitted.push(task.id);
     let leaving = context.phase.replace(Phase::Accepted(task.id)) == Phase::Leaving;
     if leaving {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_engine::Engine;
 use muster_model::problem::Code;
 use muster_model::{Problem, Secret, Timestamp, limits};
-use muster_runtime::{Tasks, now};
+use muster_runtime::{Tasks, crash_point, now};
 use muster_server::{Asked, Handle, Listener, ServerSettings, Wish};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
@@ -160,7 +160,9 @@ pub(super) async fn daemon(settings: &Settings) -> Result<(), Problem> {
     let started = detached(settings).await;
     match started {
         Ok(server) => {
+            crash_point!(Serving);
             ready::tell(Ok(()));
+            crash_point!(ReadySaid);
             ready::let_go()?;
             server.run().await;
             Ok(())
@@ -187,6 +189,7 @@ async fn detached(settings: &Settings) -> Result<Server, Problem> {
 
 async fn on_socket(settings: &Settings, paths: &Paths) -> Result<(Process, Handle, Seat), Problem> {
     let mut seat = Seat::take(paths).await?;
+    crash_point!(SeatTaken);
     let process = Process::start(settings).await?;
     // Listening comes last: whoever can connect is served.
     let handle = seat
@@ -299,9 +302,11 @@ impl Server {
         if let Err(problem) = seat.hide() {
             tracing::warn!(%problem, "nobody can find this server");
         }
+        crash_point!(SocketHidden);
         if self.handle.stop_listening_if_idle().await {
             // The place is free before the lock is.
             self.seat = None;
+            crash_point!(IdleClosed);
             return true;
         }
         if let Err(problem) = seat.show() {
@@ -322,13 +327,17 @@ impl Server {
         if let Some(seat) = &mut self.seat {
             seat.vacate();
         }
+        crash_point!(SocketVacated);
         self.handle.stop_listening().await;
         self.seat = None;
+        crash_point!(SeatGivenUp);
         if let Why::Wish(asked) = why {
             let _ = asked.done.send(());
+            crash_point!(LeaveAnswered);
         }
         self.process.tasks.intake().cancel();
         self.drain(limit).await;
+        crash_point!(Drained);
         let Self {
             process, mut signals, ..
         } = self;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use muster_model::Problem;
 use muster_model::problem::Code;
+use muster_runtime::crash_point;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::lock::{self, Lock};
@@ -71,6 +72,7 @@ impl Seat {
         }
         let failed = |error: std::io::Error| cannot(&self.socket, "listened on", &error);
         let listener = UnixListener::bind(&self.socket).map_err(failed)?;
+        crash_point!(SocketBound);
         // The folder is ours alone, so that nobody gets in before this.
         std::fs::set_permissions(&self.socket, Permissions::from_mode(0o600)).map_err(failed)?;
         self.inode = look(&self.socket)?.map(|found| found.ino());

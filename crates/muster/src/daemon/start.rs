@@ -9,7 +9,7 @@ use muster_client::{Address, Client};
 use muster_model::problem::Code;
 use muster_model::wire::{PROTOCOL, ServerInfo};
 use muster_model::{Problem, Secret};
-use muster_runtime::clock;
+use muster_runtime::{clock, crash_point};
 use tokio::process::Command;
 
 use super::lock::{self, Lock};
@@ -163,7 +163,10 @@ async fn replace(paths: &Paths, info: &ServerInfo) -> Result<(), Problem> {
     );
     let client = Client::new(Address::Unix(paths.socket.clone()), version());
     match clock::deadline(ANSWER, client.handover()).await {
-        Ok(Ok(())) => Ok(()),
+        Ok(Ok(())) => {
+            crash_point!(HandoverDone);
+            Ok(())
+        }
         // Another command was faster, and the old server is gone.
         Ok(Err(problem)) if problem.code == Code::Unavailable => Ok(()),
         Ok(Err(problem)) => Err(problem),
@@ -174,6 +177,7 @@ async fn replace(paths: &Paths, info: &ServerInfo) -> Result<(), Problem> {
 /// Starts the server, unless somebody else has by the time it is our turn.
 async fn start(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
     let _turn = Lock::take(&paths.start_lock, TURN).await?;
+    crash_point!(StartTurnTaken);
     if knock(paths).await?.is_some() {
         return Ok(());
     }
@@ -212,6 +216,7 @@ async fn spawn(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
         .stderr(Stdio::null())
         .spawn()
         .map_err(|error| cannot(&binary, "started", &error))?;
+    crash_point!(ServerSpawned);
     let Some(word) = server.stdout.take() else {
         return Err(Problem::new(
             Code::Internal,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use muster_model::{ErrorKind, Transition};
-use muster_runtime::Tasks;
+use muster_runtime::{Tasks, crash_point};
 use sea_orm::{
     DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
 };
@@ -259,10 +259,16 @@ pub(crate) async fn transact<T>(db: &DatabaseConnection, operation: &str, work: 
         .await
         .map_err(|error| translate(operation, Phase::Work, error))?;
     match work(&transaction).await {
-        Ok(value) => match transaction.commit().await {
-            Ok(()) => Ok(value),
-            Err(error) => Err(translate(operation, Phase::Commit, error)),
-        },
+        Ok(value) => {
+            crash_point!(TransactionReady);
+            match transaction.commit().await {
+                Ok(()) => {
+                    crash_point!(TransactionCommitted);
+                    Ok(value)
+                }
+                Err(error) => Err(translate(operation, Phase::Commit, error)),
+            }
+        }
         Err(error) => {
             if let Err(second) = transaction.rollback().await {
                 tracing::warn!(operation, error = %second, "rolling back");

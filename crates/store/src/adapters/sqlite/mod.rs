@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_model::ErrorKind;
-use muster_runtime::{Backoff, Tasks, clock};
+use muster_runtime::{Backoff, Tasks, clock, crash_point};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, Statement};
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
@@ -34,11 +34,13 @@ pub(crate) async fn open_file(path: PathBuf, tasks: &Tasks) -> Result<Database, 
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, &operation).caused_by(error))??
     };
+    crash_point!(DatabaseClaimed);
     let writer = connect(options(&path), 1, &operation).await?;
     let prepared = match identity::migrate(&writer, &place).await {
         Ok(()) => write_ahead(&writer, &operation).await,
         Err(error) => Err(error),
     };
+    crash_point!(DatabaseMigrated);
     let readers = match prepared {
         // No reader may ever write, whatever is asked of it.
         Ok(()) => connect(options(&path).pragma("query_only", "ON"), READERS, &operation).await,
