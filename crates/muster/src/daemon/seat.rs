@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_model::Problem;
 use muster_model::problem::Code;
-use muster_runtime::crash_point;
+use muster_runtime::{Backoff, clock, crash_point};
 use tokio::net::{UnixListener, UnixStream};
 
 use super::lock::{self, Lock};
@@ -31,14 +31,16 @@ impl Seat {
     pub(super) async fn take(paths: &Paths) -> Result<Self, Problem> {
         let mut lock = match Lock::try_take(&paths.server_lock)? {
             Some(lock) => lock,
-            None if UnixStream::connect(&paths.socket).await.is_ok() => return Err(taken(paths)),
-            // One that hands over has closed its socket and is about to free the lock.
-            None => Lock::take(&paths.server_lock, FREED)
-                .await
-                .map_err(|problem| match problem.code {
-                    Code::Unavailable => taken(paths),
-                    _ => problem,
-                })?,
+            None => tokio::select! {
+                () = answered(&paths.socket) => return Err(taken(paths)),
+                // One that hands over has closed its socket and is about to free the lock.
+                lock = Lock::take(&paths.server_lock, FREED) => {
+                    lock.map_err(|problem| match problem.code {
+                        Code::Unavailable => taken(paths),
+                        _ => problem,
+                    })?
+                }
+            },
         };
         lock.sign();
         Ok(Self::at(paths.socket.clone(), Some(lock)))
@@ -106,6 +108,14 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.vacate();
+    }
+}
+
+/// Returns when a server listens at the socket: one that starts does so soon.
+async fn answered(socket: &Path) {
+    let mut backoff = Backoff::new(Duration::from_millis(10), Duration::from_millis(100));
+    while UnixStream::connect(socket).await.is_err() {
+        clock::sleep(backoff.step()).await;
     }
 }
 

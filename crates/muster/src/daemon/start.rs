@@ -182,19 +182,25 @@ async fn start(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
         return Ok(());
     }
     match spawn(settings, paths).await {
-        // There is one that does not answer: somebody removed its socket, or stopped it.
-        Err(problem) if problem.code == Code::Conflict => {
-            let problem = Problem::new(
-                Code::Unavailable,
-                format!("{problem}, but nothing answers at {}", paths.socket.display()),
-            );
-            Err(match lock::holder(&paths.server_lock) {
-                Some(pid) => problem.hint(format!("end it: kill {pid}")),
-                None => problem,
-            })
-        }
+        Err(problem) if problem.code == Code::Conflict => another(paths, &problem).await,
         outcome => outcome,
     }
+}
+
+/// There is another server. One whose starter died before it was ready answers by now; one that does not has
+/// lost its socket to somebody who removed it, or was stopped.
+async fn another(paths: &Paths, problem: &Problem) -> Result<(), Problem> {
+    if knock(paths).await?.is_some() {
+        return Ok(());
+    }
+    let problem = Problem::new(
+        Code::Unavailable,
+        format!("{problem}, but nothing answers at {}", paths.socket.display()),
+    );
+    Err(match lock::holder(&paths.server_lock) {
+        Some(pid) => problem.hint(format!("end it: kill {pid}")),
+        None => problem,
+    })
 }
 
 async fn spawn(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
