@@ -165,6 +165,9 @@ const NOT_IN_MODEL: &[&str] = &[
     "tempfile",
 ];
 
+/// The feature that lets tests end a process at a named point.
+const CRASH_POINTS: &str = "crash-points";
+
 /// One line of a manifest: `from` depends on `to`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Edge<'a> {
@@ -182,8 +185,11 @@ pub(crate) fn problems() -> Result<Report, cargo_metadata::Error> {
     let packages = metadata.workspace_packages();
     let names: Vec<&str> = packages.iter().map(|package| package.name.as_str()).collect();
     let edges: Vec<Edge<'_>> = packages.iter().flat_map(|package| edges_of(package)).collect();
+    let features = packages.iter().flat_map(|package| turned_on(package));
+    let mut problems = compare(&names, &edges);
+    problems.extend(features.filter_map(|(place, feature)| refuse_feature(&place, &feature)));
     Ok(Report {
-        problems: compare(&names, &edges),
+        problems,
         remarks: Vec::new(),
     })
 }
@@ -194,6 +200,30 @@ fn edges_of(package: &Package) -> impl Iterator<Item = Edge<'_>> {
         to: &dependency.name,
         tests: dependency.kind == DependencyKind::Development,
     })
+}
+
+/// The features that a manifest turns on, each with the place in which it does: in a dependency's line, or in
+/// another feature.
+fn turned_on(package: &Package) -> Vec<(String, String)> {
+    let name = &package.name;
+    let by_dependencies = package.dependencies.iter().flat_map(|dependency| {
+        let features = dependency.features.iter();
+        features.map(move |feature| (format!("{name} -> {}", dependency.name), feature.clone()))
+    });
+    let by_features = package.features.iter().flat_map(|(by, features)| {
+        let features = features.iter();
+        features.map(move |feature| (format!("{name}: feature {by}"), feature.clone()))
+    });
+    by_dependencies.chain(by_features).collect()
+}
+
+/// Says why a feature must not be turned on there; None where it may. A program that can be told to die is for tests
+/// alone: only the feature of the same name hands it on.
+fn refuse_feature(place: &str, feature: &str) -> Option<String> {
+    let is_refused =
+        feature.ends_with(CRASH_POINTS) && !place.ends_with(&format!(": feature {CRASH_POINTS}"));
+    is_refused
+        .then(|| format!("{place}: turns on {feature}, which is for tests alone: leave it to --all-features"))
 }
 
 fn compare(names: &[&str], edges: &[Edge<'_>]) -> Vec<String> {
@@ -351,5 +381,19 @@ mod tests {
             }
             assert!(known.len() > before, "a circle among those beyond {known:?}");
         }
+    }
+
+    #[test]
+    fn only_the_feature_of_the_same_name_hands_crash_points_on() {
+        for (place, is_refused) in [
+            ("muster: feature crash-points", false),
+            ("muster: feature default", true),
+            ("muster: feature all", true),
+            ("muster-engine -> muster-runtime", true),
+        ] {
+            let refused = refuse_feature(place, "muster-runtime/crash-points");
+            assert_eq!(refused.is_some(), is_refused, "{place}");
+        }
+        assert_eq!(refuse_feature("muster -> tokio", "net"), None);
     }
 }
