@@ -286,9 +286,13 @@ fn until_done(world: &World<'_>, id: TaskId) -> Result<(), Broken> {
 fn quiet(world: &World<'_>) -> Result<(), Broken> {
     let tags = world.tags();
     world.until("all commands to end", || {
-        proc::with_arg(&tags).is_empty().then_some(())
+        let none = proc::with_arg(&tags).is_empty();
+        if !none {
+            std::thread::sleep(LOOK);
+        }
+        none.then_some(())
     })
 }
 
-/// A look costs the server something.
+/// A look costs the server, or this machine, something.
 const LOOK: Duration = Duration::from_millis(40);

@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 use crate::case::Case;
 
 /// Longer than anything here takes on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What is broken, for people.
 pub type Broken = String;
