@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use muster_model::run::Change;
-use muster_model::{ErrorKind, ExecutorId, RunKey, RunState, TaskId, Timestamp, Transition};
+use muster_model::{ErrorKind, ExecutorId, Outcome, RunKey, RunState, TaskId, Timestamp, Transition};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
 
 use super::group::{Group, Run, Tally};
@@ -19,13 +19,15 @@ const OPERATION: &str = "apply";
 /// The columns of a run that a decision needs.
 const READ: &str = "r.task_id, r.idx, r.state, r.attempt, r.started_at, r.executor";
 
-/// The columns of a run that changes write.
-const CHANGING: [&str; 12] = [
+/// The columns of a run that every change writes.
+const OPENING: [&str; 4] = ["state", "attempt", "started_at", "executor"];
+/// The columns of a run that its end writes.
+const ENDING: [&str; 12] = [
     "state",
     "attempt",
     "started_at",
-    "finished_at",
     "executor",
+    "finished_at",
     "exit_code",
     "exit_signal",
     "error",
@@ -95,6 +97,7 @@ async fn read_runs(
     let rows = Fat {
         head: &head,
         width: 2,
+        fixed: "",
         tail: &tail,
     }
     .query(transaction, values)
@@ -134,6 +137,7 @@ async fn read_tasks(transaction: &DatabaseTransaction, group: &mut Group) -> Res
     let rows = Fat {
         head: "SELECT id, runs_queued, runs_started FROM tasks WHERE id IN (",
         width: 1,
+        fixed: "",
         tail: &format!(") {}", for_update(transaction.get_database_backend())),
     }
     .query(transaction, values)
@@ -153,52 +157,60 @@ async fn read_tasks(transaction: &DatabaseTransaction, group: &mut Group) -> Res
     Ok(())
 }
 
-/// Writes the runs that changed, as inserts that always find their row: the one way to give many rows each
-/// their own values in one statement that all engines know. What belongs to the submit is filled in with
-/// nothing and never written.
+/// Writes the runs that changed; an open run has no end to write.
 async fn write_runs(transaction: &DatabaseTransaction, group: &Group) -> Result<(), Error> {
-    let mut values = Vec::new();
+    let (mut open, mut ended) = (Vec::new(), Vec::new());
     for (key, run) in group.runs.iter().filter(|(_, run)| run.changed) {
         let Some(task) = record::row_id(key.task) else {
             continue;
         };
-        let end = run.end.as_ref();
-        let outcome = end.map(|(outcome, _)| outcome);
-        let reason = outcome
-            .and_then(|outcome| outcome.reason)
-            .map(record::name_of)
-            .transpose()?;
+        let values = if run.end.is_none() { &mut open } else { &mut ended };
         values.extend([
             task.into(),
             i64::from(key.index).into(),
-            "".into(),
-            "".into(),
             run.state.as_str().into(),
             i64::from(run.attempt).into(),
             run.started_at.map(|at| at.0).into(),
-            end.map(|(_, at)| at.0).into(),
             run.executor.as_ref().map(|executor| executor.0.clone()).into(),
-            outcome
-                .and_then(|outcome| outcome.exit_code)
-                .map(i64::from)
-                .into(),
-            outcome.and_then(|outcome| outcome.signal.clone()).into(),
-            outcome.and_then(|outcome| outcome.error.clone()).into(),
-            reason.into(),
-            outcome
-                .map_or(0, |outcome| bytes_counted(outcome.stdout_bytes))
-                .into(),
-            outcome
-                .map_or(0, |outcome| bytes_counted(outcome.stderr_bytes))
-                .into(),
-            outcome.is_some_and(|outcome| outcome.truncated).into(),
         ]);
+        if let Some((outcome, at)) = &run.end {
+            values.extend(end_values(outcome, *at)?);
+        }
     }
-    let columns = CHANGING.join(", ");
+    write_columns(transaction, &OPENING, open).await?;
+    write_columns(transaction, &ENDING, ended).await
+}
+
+/// Returns the values of an ended run behind those of every run.
+fn end_values(outcome: &Outcome, at: Timestamp) -> Result<[Value; ENDING.len() - OPENING.len()], Error> {
+    Ok([
+        at.0.into(),
+        outcome.exit_code.map(i64::from).into(),
+        outcome.signal.clone().into(),
+        outcome.error.clone().into(),
+        outcome.reason.map(record::name_of).transpose()?.into(),
+        bytes_counted(outcome.stdout_bytes).into(),
+        bytes_counted(outcome.stderr_bytes).into(),
+        outcome.truncated.into(),
+    ])
+}
+
+/// Writes columns of many runs, as inserts that always find their row: the one way to give many rows each
+/// their own values in one statement that all engines know. What belongs to the submit is filled in with
+/// nothing and never written.
+async fn write_columns(
+    transaction: &DatabaseTransaction,
+    columns: &[&str],
+    values: Vec<Value>,
+) -> Result<(), Error> {
     Fat {
-        head: &format!("INSERT INTO runs (task_id, idx, host, reach, {columns}) VALUES"),
-        width: 4 + CHANGING.len(),
-        tail: &or_update(transaction.get_database_backend(), "task_id, idx", &CHANGING),
+        head: &format!(
+            "INSERT INTO runs (task_id, idx, {}, host, reach) VALUES",
+            columns.join(", ")
+        ),
+        width: 2 + columns.len(),
+        fixed: ",'',''",
+        tail: &or_update(transaction.get_database_backend(), "task_id, idx", columns),
     }
     .execute(transaction, values)
     .await
@@ -224,6 +236,7 @@ async fn write_past(transaction: &DatabaseTransaction, group: &Group) -> Result<
     Fat {
         head: "INSERT INTO run_attempts (task_id, idx, attempt, state, exit_code, error, finished_at) VALUES",
         width: 7,
+        fixed: "",
         // The attempt's number stays at its most after four thousand million attempts.
         tail: &or_keep(transaction.get_database_backend(), "attempt"),
     }
@@ -248,6 +261,7 @@ async fn write_outputs(transaction: &DatabaseTransaction, group: &mut Group) -> 
     Fat {
         head: "INSERT INTO outputs (task_id, idx, attempt, frames) VALUES",
         width: 4,
+        fixed: "",
         tail: &or_update(
             transaction.get_database_backend(),
             "task_id, idx, attempt",
@@ -326,6 +340,7 @@ mod tests {
         let by_key = Fat {
             head: &head,
             width: 2,
+            fixed: "",
             tail: &tail,
         };
         let open = format!(

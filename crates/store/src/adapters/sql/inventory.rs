@@ -77,6 +77,7 @@ async fn put_hosts(transaction: &DatabaseTransaction, hosts: Vec<HostRecord>) ->
     Fat {
         head: "INSERT INTO hosts (name, address, login, port, reach, labels) VALUES",
         width: 6,
+        fixed: "",
         tail: &or_update(transaction.get_database_backend(), "name", &COLUMNS),
     }
     .execute(transaction, values)
@@ -136,6 +137,7 @@ async fn add_to_group(transaction: &DatabaseTransaction, name: &str, hosts: &[St
     Fat {
         head: "INSERT INTO host_group_members (group_id, host) VALUES",
         width: 2,
+        fixed: "",
         tail: &or_keep(transaction.get_database_backend(), "host"),
     }
     .execute(transaction, values)

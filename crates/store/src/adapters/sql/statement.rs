@@ -17,6 +17,8 @@ pub(crate) struct Fat<'a> {
     pub(crate) head: &'a str,
     /// How many values make a row.
     pub(crate) width: usize,
+    /// What stands at the end of each row, after its values: `,''` for one more column.
+    pub(crate) fixed: &'a str,
     /// What stands after the rows.
     pub(crate) tail: &'a str,
 }
@@ -69,7 +71,9 @@ impl Fat<'_> {
     }
 
     pub(crate) fn text(&self, backend: DbBackend, rows: usize) -> String {
-        let mut sql = String::with_capacity(self.head.len() + self.tail.len() + rows * self.width * 6);
+        let mut sql = String::with_capacity(
+            self.head.len() + self.tail.len() + rows * (self.width * 6 + self.fixed.len()),
+        );
         sql.push_str(self.head);
         let mut parameter = 0;
         for row in 0..rows {
@@ -86,6 +90,7 @@ impl Fat<'_> {
                     sql.push('?');
                 }
             }
+            sql.push_str(self.fixed);
             sql.push(')');
         }
         sql.push(' ');
@@ -156,6 +161,7 @@ mod tests {
     const INSERT: Fat<'_> = Fat {
         head: "INSERT INTO t (a, b) VALUES",
         width: 2,
+        fixed: "",
         tail: "ON CONFLICT DO NOTHING",
     };
 

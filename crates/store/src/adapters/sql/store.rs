@@ -120,6 +120,7 @@ impl Store for Database {
                         Fat {
                             head: "INSERT INTO executors (id, home, pid, lease_until) VALUES",
                             width: 4,
+                            fixed: "",
                             tail: &or_update(backend, "id", &["home", "pid", "lease_until"]),
                         }
                         .execute(transaction, row)

@@ -141,6 +141,7 @@ async fn write_runs(transaction: &DatabaseTransaction, id: i64, new: NewTask) ->
     let insert = Fat {
         head: "INSERT INTO runs (task_id, idx, host, reach, target, address, login, port) VALUES",
         width: 8,
+        fixed: "",
         tail: "",
     };
     let mut hosts = (0_i64..).zip(new.hosts);

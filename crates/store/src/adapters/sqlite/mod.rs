@@ -101,6 +101,8 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .statement_cache_capacity(256)
+        // The rows of a whole group come over without the two threads waiting for each other.
+        .row_buffer_size(1024)
         .pragma("cache_size", "-16384")
         .pragma("temp_store", "MEMORY")
         .pragma("journal_size_limit", "67108864")
