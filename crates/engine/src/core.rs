@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
+use crate::settle::Gathering;
 use crate::sweep::Lease;
 
 /// The exchange and the queue of work.
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) lease: Lease,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) active: Active,
+    pub(crate) gathering: Gathering,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
     claims: Mutex<HashSet<(RunKey, u32)>>,
 }
@@ -61,6 +63,7 @@ impl Core {
             lease,
             slots,
             active: Active::default(),
+            gathering: Gathering::default(),
             secrets: Mutex::default(),
             claims: Mutex::default(),
             settings,

@@ -43,18 +43,19 @@ impl Core {
         let cancelled = queue.consume(&cancels, 1_000).await?;
         let core = Arc::clone(self);
         self.tasks.spawn("hear notices", async move {
-            core.hear(notices, Self::hear_notice).await
+            core.hear(notices, Self::hear_notices).await
         });
         let core = Arc::clone(self);
         self.tasks.spawn("hear cancels", async move {
-            core.hear(cancelled, Self::hear_cancel).await
+            core.hear(cancelled, Self::hear_cancels).await
         });
         Ok(())
     }
 
-    async fn hear(&self, mut consumer: Box<dyn Consumer>, take: fn(&Self, &Bytes)) {
+    async fn hear(&self, mut consumer: Box<dyn Consumer>, take: fn(&Self, &mut Vec<Bytes>)) {
         let settler = consumer.settler();
         let mut tags = Vec::with_capacity(BATCH);
+        let mut bodies = Vec::with_capacity(BATCH);
         loop {
             let delivery = tokio::select! {
                 delivery = consumer.next() => delivery,
@@ -62,7 +63,7 @@ impl Core {
             };
             let mut next = delivery;
             while let Some(delivery) = next {
-                take(self, &delivery.message.body);
+                bodies.push(delivery.message.body);
                 tags.push(delivery.tag);
                 next = if tags.len() < BATCH {
                     consumer.next().now_or_never().flatten()
@@ -73,6 +74,7 @@ impl Core {
             if tags.is_empty() {
                 return;
             }
+            take(self, &mut bodies);
             if let Err(error) = settler.ack(&tags).await {
                 tracing::debug!(%error, "notices were not acknowledged");
             }
@@ -80,18 +82,24 @@ impl Core {
         }
     }
 
-    fn hear_notice(&self, body: &Bytes) {
-        match serde_json::from_slice::<Notice>(body) {
-            Ok(notice) => self.hub.push(notice),
-            Err(error) => tracing::error!(%error, "a notice could not be read"),
+    fn hear_notices(&self, bodies: &mut Vec<Bytes>) {
+        let mut notices = Vec::with_capacity(bodies.len());
+        for body in bodies.drain(..) {
+            match serde_json::from_slice::<Notice>(&body) {
+                Ok(notice) => notices.push(notice),
+                Err(error) => tracing::error!(%error, "a notice could not be read"),
+            }
         }
+        self.hub.push(notices);
     }
 
-    fn hear_cancel(&self, body: &Bytes) {
-        if body.len() == 8
-            && let Some(live) = self.hub.find(TaskId(body.clone().get_u64()))
-        {
-            live.cancel.cancel();
+    fn hear_cancels(&self, bodies: &mut Vec<Bytes>) {
+        for mut body in bodies.drain(..) {
+            if body.len() == 8
+                && let Some(live) = self.hub.find(TaskId(body.get_u64()))
+            {
+                live.cancel.cancel();
+            }
         }
     }
 

@@ -17,19 +17,22 @@ impl Core {
         let queued = live.queued_in(0..live.hosts.len());
         for runs in queued.chunks(1000) {
             let at = clock::now();
-            let changes = runs.iter().map(|&(index, attempt)| Transition {
-                run: RunKey {
-                    task: live.id(),
-                    index,
-                },
-                attempt,
-                at,
-                change: Change::Settle {
-                    outcome: self.stop_outcome(live, stop),
-                    output: None,
-                },
-            });
-            if let Err(error) = self.commit(changes.collect()).await {
+            let changes: Vec<Transition> = runs
+                .iter()
+                .map(|&(index, attempt)| Transition {
+                    run: RunKey {
+                        task: live.id(),
+                        index,
+                    },
+                    attempt,
+                    at,
+                    change: Change::Settle {
+                        outcome: self.stop_outcome(live, stop),
+                        output: None,
+                    },
+                })
+                .collect();
+            if let Err(error) = self.commit(&changes).await {
                 tracing::error!(task = %live.id(), %error, "queued runs could not be settled");
                 return;
             }

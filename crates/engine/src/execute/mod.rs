@@ -7,4 +7,4 @@ mod run;
 mod take;
 
 pub(crate) use run::wait_before;
-pub(crate) use take::queue_options;
+pub(crate) use take::{Receipt, queue_options};

@@ -72,18 +72,18 @@ impl Core {
                     outcome,
                     output: None,
                 },
+                Some(receipt),
             )
             .await;
-            return receipt.ack().await;
+            return;
         }
         let mut session = match Box::pin(self.reach(&live, work)).await {
             Reached::Session(session) => session,
             Reached::Over(outcome) => {
                 let cancelled = live.cancel.is_cancelled();
                 let change = again_or_settle(&live.record.options, work.attempt, cancelled, outcome, None);
-                self.settle(&live, work, change).await;
-                crash_point!(UnreachedSettled);
-                return receipt.ack().await;
+                self.settle(&live, work, change, Some(receipt)).await;
+                return;
             }
             Reached::PutBack => return receipt.put_back().await,
         };
@@ -91,12 +91,11 @@ impl Core {
             return receipt.put_back().await;
         }
         crash_point!(Connected);
-        claim.started = self.mark_started(work).await;
-        receipt.ack().await;
+        claim.started = self.mark_started(work, receipt).await;
         if claim.started {
             crash_point!(StartAcknowledged);
             let change = Box::pin(self.carry_out(&live, work, session.as_mut())).await;
-            self.settle(&live, work, change).await;
+            self.settle(&live, work, change, None).await;
             claim.started = false;
         }
     }
@@ -140,8 +139,9 @@ impl Core {
         }
     }
 
-    /// Writes the start down; false where it was refused (another has it, or the task stopped).
-    async fn mark_started(self: &Arc<Self>, work: Work) -> bool {
+    /// Writes the start down, then acknowledges the delivery; false where the start was refused (another has
+    /// it, or the task stopped).
+    async fn mark_started(self: &Arc<Self>, work: Work, receipt: Receipt) -> bool {
         let change = Change::Start {
             executor: self.me.clone(),
         };
@@ -151,9 +151,9 @@ impl Core {
             at: clock::now(),
             change,
         };
-        match self.commit(vec![transition]).await.as_deref() {
-            Ok([Applied::Yes { .. }]) => true,
-            Ok([Applied::No(refused)]) if refused.state == RunState::Started => {
+        match self.commit_one(transition, Some(receipt)).await {
+            Ok(Applied::Yes { .. }) => true,
+            Ok(Applied::No(refused)) if refused.state == RunState::Started => {
                 // The claim is ours alone in this process: a start by this process is the one whose answer
                 // was lost on the way.
                 self.is_started_here(work).await
@@ -327,8 +327,15 @@ impl Core {
         Ended::Killed(reason)
     }
 
-    /// Commits how an attempt ended, and sees to the next one where there is one.
-    async fn settle(self: &Arc<Self>, live: &Arc<LiveTask>, work: Work, change: Change) {
+    /// Commits how an attempt ended, acknowledges the delivery where that is still to be done, and sees to the
+    /// next attempt where there is one.
+    async fn settle(
+        self: &Arc<Self>,
+        live: &Arc<LiveTask>,
+        work: Work,
+        change: Change,
+        receipt: Option<Receipt>,
+    ) {
         let again = match &change {
             Change::Again { outcome } => Some(outcome.state),
             _ => None,
@@ -339,14 +346,14 @@ impl Core {
             at: clock::now(),
             change,
         };
-        match self.commit(vec![transition]).await.as_deref() {
-            Ok([Applied::Yes { attempt, .. }]) if again.is_some() => {
+        match self.commit_one(transition, receipt).await {
+            Ok(Applied::Yes { attempt, .. }) if again.is_some() => {
                 if again != Some(RunState::Unreachable) {
                     self.discard(work).await;
                 }
-                self.publish_later(Arc::clone(live), work.run.index, *attempt, wait_before(*attempt));
+                self.publish_later(Arc::clone(live), work.run.index, attempt, wait_before(attempt));
             }
-            Ok([Applied::Yes { .. }]) => {}
+            Ok(Applied::Yes { .. }) => {}
             Ok(other) => tracing::debug!(run = %work.run, ?other, "a result came after the run had ended"),
             Err(error) => tracing::error!(run = %work.run, %error, "a result could not be written"),
         }
@@ -399,7 +406,7 @@ impl Drop for Claim {
                     at: clock::now(),
                     change,
                 };
-                if let Err(error) = core.commit(vec![lost]).await {
+                if let Err(error) = core.commit(&[lost]).await {
                     tracing::error!(run = %work.run, %error, "a dropped run could not be settled");
                 }
             });

@@ -17,10 +17,28 @@ pub(crate) struct Receipt {
 }
 
 impl Receipt {
+    pub(crate) fn new(settler: Arc<dyn Settler>, tag: u64) -> Self {
+        Self { settler, tag }
+    }
+
     /// Acknowledges. A failure means that it is delivered again, which compare-and-set makes harmless.
     pub(super) async fn ack(self) {
         if let Err(error) = self.settler.ack(&[self.tag]).await {
             tracing::debug!(%error, "a delivery was not acknowledged");
+        }
+    }
+
+    /// Acknowledges many, those of one consumer at once.
+    pub(crate) async fn ack_all(receipts: Vec<Self>) {
+        let mut receipts = receipts.into_iter().peekable();
+        while let Some(Self { settler, tag }) = receipts.next() {
+            let mut tags = vec![tag];
+            while let Some(next) = receipts.next_if(|next| Arc::ptr_eq(&next.settler, &settler)) {
+                tags.push(next.tag);
+            }
+            if let Err(error) = settler.ack(&tags).await {
+                tracing::debug!(%error, "deliveries were not acknowledged");
+            }
         }
     }
 
@@ -83,10 +101,7 @@ impl Core {
         settler: Arc<dyn Settler>,
         slot: OwnedSemaphorePermit,
     ) {
-        let receipt = Receipt {
-            settler,
-            tag: delivery.tag,
-        };
+        let receipt = Receipt::new(settler, delivery.tag);
         let Some(work) = Work::decode(delivery.message.body) else {
             tracing::error!("a message in the work queue is no work: dropped");
             receipt.ack().await;

@@ -183,21 +183,23 @@ impl LiveTask {
         now == RunState::Queued
     }
 
-    /// Takes note of what happened.
-    pub(crate) fn push(&self, notice: Notice) {
+    /// Takes note of what happened, in this order.
+    pub(crate) fn push(&self, notices: impl IntoIterator<Item = Notice>) {
         {
             let mut state = self.lock();
-            match &notice {
-                Notice::Run {
-                    run,
-                    attempt,
-                    state: now,
-                    ..
-                } => note(&mut state, run.index, *now, *attempt),
-                Notice::Done { .. } => self.done.store(true, Ordering::Release),
-                Notice::Output { .. } => {}
+            for notice in notices {
+                match &notice {
+                    Notice::Run {
+                        run,
+                        attempt,
+                        state: now,
+                        ..
+                    } => note(&mut state, run.index, *now, *attempt),
+                    Notice::Done { .. } => self.done.store(true, Ordering::Release),
+                    Notice::Output { .. } => {}
+                }
+                state.feed.push(notice.into());
             }
-            state.feed.push(notice.into());
         }
         self.wake();
     }
@@ -281,10 +283,18 @@ impl Hub {
         open.cloned().collect()
     }
 
-    /// Hands a notice to its task. One for a task that is not known here is of no interest.
-    pub(crate) fn push(&self, notice: Notice) {
-        if let Some(task) = self.find(notice.task()) {
-            task.push(notice);
+    /// Hands notices to their tasks, each with those of the same task that follow it, so that who waits is woken
+    /// once. One for a task that is not known here is of no interest.
+    pub(crate) fn push(&self, notices: Vec<Notice>) {
+        let mut notices = notices.into_iter().peekable();
+        while let Some(first) = notices.next() {
+            let id = first.task();
+            let following = std::iter::from_fn(|| notices.next_if(|next| next.task() == id));
+            let of_one = std::iter::once(first).chain(following);
+            match self.find(id) {
+                Some(task) => task.push(of_one),
+                None => of_one.for_each(drop),
+            }
         }
     }
 
@@ -352,11 +362,11 @@ mod tests {
     #[test]
     fn each_change_is_counted_once_whatever_the_order_of_its_notices() {
         let task = task(2);
-        task.push(run(0, 1, RunState::Failed));
-        task.push(run(0, 1, RunState::Started));
-        task.push(run(1, 1, RunState::Started));
-        task.push(run(1, 2, RunState::Queued));
-        task.push(run(1, 1, RunState::Lost));
+        task.push([run(0, 1, RunState::Failed)]);
+        task.push([run(0, 1, RunState::Started)]);
+        task.push([run(1, 1, RunState::Started)]);
+        task.push([run(1, 2, RunState::Queued)]);
+        task.push([run(1, 1, RunState::Lost)]);
         let counts = task.counts();
         assert_eq!(
             (counts.failed, counts.queued, counts.started, counts.lost),

@@ -26,11 +26,11 @@ impl Core {
     /// Where the store will never take the changes.
     pub(crate) async fn commit(
         self: &Arc<Self>,
-        changes: Vec<Transition>,
+        changes: &[Transition],
     ) -> Result<Vec<Applied>, muster_store::Error> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let applied = loop {
-            match self.rooms.database.store.apply(changes.clone()).await {
+            match self.rooms.database.store.apply(changes.to_vec()).await {
                 Ok(applied) => break applied,
                 Err(error) if !is_final(error.kind) => {
                     tracing::warn!(%error, "a commit has to be tried again");
@@ -42,11 +42,21 @@ impl Core {
                 Err(error) => return Err(error),
             }
         };
-        crash_point!(StartWritten if changes.iter().any(|one| matches!(one.change, Change::Start { .. })));
-        crash_point!(AgainWritten if changes.iter().any(|one| matches!(one.change, Change::Again { .. })));
-        crash_point!(ResultWritten if changes.iter().any(|one| matches!(one.change, Change::Settle { .. })));
-        self.announce(&changes, &applied).await;
-        crash_point!(ResultAnnounced if changes.iter().any(|one| matches!(one.change, Change::Settle { .. })));
+        let of = |is: fn(&Change) -> bool| changes.iter().filter(move |one| is(&one.change));
+        // Once for each run, however many there are in the group.
+        of(|change| matches!(change, Change::Start { .. })).for_each(|_| {
+            crash_point!(StartWritten);
+        });
+        of(|change| matches!(change, Change::Again { .. })).for_each(|_| {
+            crash_point!(AgainWritten);
+        });
+        of(|change| matches!(change, Change::Settle { .. })).for_each(|_| {
+            crash_point!(ResultWritten);
+        });
+        self.announce(changes, &applied).await;
+        of(|change| matches!(change, Change::Settle { .. })).for_each(|_| {
+            crash_point!(ResultAnnounced);
+        });
         Ok(applied)
     }
 
@@ -116,7 +126,7 @@ impl Core {
 }
 
 /// Tells whether the same changes will never be taken, however often they are sent.
-fn is_final(kind: ErrorKind) -> bool {
+pub(super) fn is_final(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported | ErrorKind::Cancelled

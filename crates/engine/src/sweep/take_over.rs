@@ -169,7 +169,7 @@ impl Core {
                 continue;
             }
             let applied = self
-                .commit(changes)
+                .commit(&changes)
                 .await
                 .map_err(|error| fault::of_store(&error))?;
             crash_point!(LossWritten);
