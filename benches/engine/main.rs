@@ -1,0 +1,140 @@
+//! How many runs a second the engine takes from the submit to the announced end, on a transport that does
+//! nothing: what is left is the engine, its queue and its database on disk. Beside it, where it is installed,
+//! Celery with as many tasks that do nothing.
+//!
+//!     cargo bench -p muster-engine --bench engine                       # 1,000, 10,000 and 100,000 runs
+//!     cargo bench -p muster-engine --bench engine -- --runs 10000 --only muster
+//!
+//! Each run is written with its task, published, taken, started by compare-and-set and settled, both durable
+//! (SQLite, WAL, `synchronous = FULL`), announced, and seen by a follower that reads every event.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a benchmark that cannot go on stops and says where"
+)]
+
+mod celery;
+mod muster;
+mod nothing;
+
+use std::process::ExitCode;
+
+use muster_bench::{Flag, Options, Plot, Results, Row, Unit};
+
+use muster::Took;
+
+const COMMAND: &str = "cargo bench -p muster-engine --bench engine";
+const FLAGS: &[Flag] = &[
+    Flag::value("runs", "N,...", "runs of a task (1000,10000,100000)"),
+    Flag::value("repeat", "N", "tasks of each size, one after the other (3)"),
+    Flag::value("only", "NAME", "muster or celery"),
+    Flag::value("celery-tasks", "N", "tasks for Celery (10000)"),
+];
+
+/// With thousands set apart.
+fn told(count: u32) -> String {
+    match (count / 1000, count % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{thousands},{rest:03}"),
+    }
+}
+
+fn row_of(table: &str, label: &str, runs: u32, took: &[Took]) -> Row {
+    let of = |figure: fn(&Took, f64) -> f64| -> Vec<f64> {
+        took.iter().map(|took| figure(took, f64::from(runs))).collect()
+    };
+    Row::new(table, label)
+        .series("Muster")
+        .command(COMMAND)
+        .figure("runs", Unit::Count, &[f64::from(runs)])
+        .figure(
+            "runs a second",
+            Unit::Count,
+            &of(|took, runs| runs / took.wall.as_secs_f64()),
+        )
+        .figure("wall", Unit::Seconds, &of(|took, _| took.wall.as_secs_f64()))
+        .figure(
+            "CPU a run",
+            Unit::Microseconds,
+            &of(|took, runs| took.cpu.as_secs_f64() * 1e6 / runs),
+        )
+        .figure(
+            "peak memory",
+            Unit::MiB,
+            &of(|took, _| took.peak_memory as f64 / f64::from(1 << 20)),
+        )
+        .figure(
+            "bytes written a run",
+            Unit::Count,
+            &of(|took, runs| took.written as f64 / runs),
+        )
+}
+
+fn beside(options: &Options, results: &mut Results) {
+    let count = options
+        .number("celery-tasks")
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(10_000);
+    let took = match celery::measure(count) {
+        Ok(took) => took,
+        Err(missing) => {
+            eprintln!("Celery is not beside it: {missing}");
+            return;
+        }
+    };
+    let each = f64::from(count);
+    results.add(
+        Row::new("peers", "Celery on RabbitMQ, results in Redis")
+            .command(COMMAND)
+            .figure("runs", Unit::Count, &[each])
+            .figure("runs a second", Unit::Count, &[each / took.wall.as_secs_f64()])
+            .figure(
+                "CPU a run",
+                Unit::Microseconds,
+                &[took.cpu.as_secs_f64() * 1e6 / each],
+            ),
+    );
+}
+
+fn main() -> ExitCode {
+    let options = match Options::from_args("Durable runs a second.", FLAGS) {
+        Ok(options) => options,
+        Err(code) => return code,
+    };
+    let mut results = Results::new("engine", &options);
+    let wanted = |name: &str| options.value("only").is_none_or(|only| only == name) && !options.only_saved();
+    let sizes: Vec<u32> = options.list("runs").map_or_else(
+        || vec![1_000, 10_000, 100_000],
+        |sizes| sizes.iter().filter_map(|size| size.parse().ok()).collect(),
+    );
+    let repeat = options.number("repeat").unwrap_or(3);
+    if wanted("muster") {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        for runs in sizes {
+            let took = runtime.block_on(muster::measure(runs, u32::try_from(repeat).unwrap_or(3)));
+            results.add(row_of("sizes", &format!("{} runs", told(runs)), runs, &took));
+            if runs == 10_000 {
+                results.add(row_of("peers", "Muster", runs, &took));
+            }
+        }
+    }
+    if wanted("celery") {
+        beside(&options, &mut results);
+    }
+    results.plot(Plot::bars(
+        "peers",
+        "runs a second",
+        "Durable runs a second (longer is better)",
+    ));
+    results.plot(Plot::lines(
+        "sizes",
+        "runs",
+        "runs a second",
+        "Durable runs a second by the size of a task",
+        true,
+    ));
+    results.finish()
+}

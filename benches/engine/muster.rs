@@ -1,0 +1,134 @@
+//! Tasks of many runs through an engine of its own, with its database on disk.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use muster_engine::{Accepted, Engine, Rooms, Settings};
+use muster_model::TaskId;
+use muster_model::wire::{Event, Secrets, Submit, Targets, Work, WorkOptions};
+use muster_runtime::Tasks;
+use tokio::sync::oneshot;
+
+use crate::nothing::Nowhere;
+
+/// As many as a server has unless it is told otherwise.
+const SLOTS: usize = 1000;
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What one task took, from the submit to the last event that its follower has read.
+#[derive(Clone, Copy)]
+pub(crate) struct Took {
+    pub(crate) wall: Duration,
+    /// Of this process.
+    pub(crate) cpu: Duration,
+    /// The largest memory of this process meanwhile, in bytes.
+    pub(crate) peak_memory: u64,
+    /// Bytes that were sent to the disk.
+    pub(crate) written: u64,
+}
+
+/// A counter of this process in a file of `/proc/self`.
+fn counter(file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number = line.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+    number.unwrap_or(0)
+}
+
+fn cpu() -> Duration {
+    let usage = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).expect("rusage");
+    let of = |time: nix::sys::time::TimeVal| {
+        Duration::from_micros(u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or(0))
+    };
+    of(usage.user_time()) + of(usage.system_time())
+}
+
+/// Runs `repeat` tasks of `runs` runs, one after the other, in one engine with a new database.
+pub(crate) async fn measure(runs: u32, repeat: u32) -> Vec<Took> {
+    // Beside the build, and so on a disk: a folder for temporary files may be in memory.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let tasks = Tasks::new();
+    let database = format!("sqlite://{}/muster.db", folder.path().display());
+    let rooms = Rooms {
+        transport: Arc::new(Nowhere),
+        database: muster_store::open(&database, &tasks).await.expect("a database"),
+        queue: muster_queue::open("memory:", &tasks).await.expect("a queue"),
+        cache: muster_cache::open("memory:").await.expect("a cache"),
+    };
+    let settings = Settings {
+        slots: SLOTS,
+        home: "here".into(),
+        executors: folder.path().join("executors"),
+    };
+    let engine = Engine::start(rooms, settings, tasks.clone())
+        .await
+        .expect("an engine");
+    let mut took = Vec::new();
+    for number in 0..repeat {
+        let (tell, told) = oneshot::channel();
+        let engine = engine.clone();
+        // On a thread of the runtime, where a server answers its clients as well.
+        tasks.spawn("client", async move {
+            let _ = tell.send(one_task(&engine, runs, number).await);
+        });
+        let end = tokio::time::timeout(PATIENCE, told).await;
+        took.push(end.expect("the task's end").expect("a task without a fault"));
+    }
+    engine.drain(PATIENCE).await;
+    engine.close().await;
+    assert_eq!(tasks.close(PATIENCE).await, 0, "tasks left behind");
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("muster.db.outputs")).map_or(0, Iterator::count),
+        0,
+        "a command that prints nothing makes no file"
+    );
+    took
+}
+
+/// Submits a task, follows it to its end, and checks that every run was told of once.
+async fn one_task(engine: &Engine, runs: u32, number: u32) -> Took {
+    // The kernel counts the peak anew from here.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let (cpu_before, written_before) = (cpu(), counter("io", "write_bytes:"));
+    let started = Instant::now();
+    let submit = Submit {
+        request_id: format!("bench-request-{number:08}"),
+        work: Work::Command {
+            command: "true".into(),
+        },
+        targets: Targets {
+            hosts: vec![format!("node[000001-{runs:06}].example.net")],
+            exclude: Vec::new(),
+        },
+        options: WorkOptions::default(),
+        stdin_base64: None,
+        secrets: Secrets::default(),
+        dry_run: false,
+    };
+    let task = match engine.submit("bench", submit).await.expect("an accepted task") {
+        Accepted::Task(task) => task,
+        Accepted::Planned(_) => unreachable!("no dry run was asked for"),
+    };
+    let ended = follow(engine, task.id).await;
+    let took = Took {
+        wall: started.elapsed(),
+        cpu: cpu() - cpu_before,
+        peak_memory: counter("status", "VmHWM:") * 1024,
+        written: counter("io", "write_bytes:") - written_before,
+    };
+    assert_eq!(ended, runs, "each run's end is told of once");
+    let counts = engine.task(task.id).await.expect("the task").counts;
+    assert_eq!((counts.succeeded, counts.open()), (runs, 0));
+    took
+}
+
+/// Returns how many ends of runs the events of a task tell of.
+async fn follow(engine: &Engine, id: TaskId) -> u32 {
+    let mut watcher = engine.watch(id, None).await.expect("a watcher");
+    let mut ended = 0;
+    while let Some((_, event)) = watcher.next().await.expect("an event") {
+        ended += u32::from(matches!(event, Event::Run(run) if run.state.is_terminal()));
+    }
+    ended
+}
