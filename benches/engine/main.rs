@@ -46,7 +46,7 @@ fn row_of(table: &str, label: &str, runs: u32, took: &[Took]) -> Row {
     Row::new(table, label)
         .series("Muster")
         .command(COMMAND)
-        .figure("runs", Unit::Count, &[f64::from(runs)])
+        .figure("runs", Unit::Count, &of(|_, runs| runs))
         .figure(
             "runs a second",
             Unit::Count,

@@ -112,6 +112,7 @@ fn opened_rooms(text: &Text) -> Vec<String> {
 
 fn is_of_tests(path: &str) -> bool {
     path.starts_with("tests/")
+        || path.starts_with("benches/")
         || path.starts_with("xtask/")
         || path.contains("/tests/")
         || path.contains("/benches/")
