@@ -19,7 +19,7 @@ struct Layer {
 const ROOM: &[&str] = &["muster-model", "muster-runtime"];
 const TESTKIT: &[&str] = &["muster-testkit"];
 /// Tests with benchmarks among them.
-const BENCHES: &[&str] = &["muster-testkit", "muster-bench"];
+const BENCHES: &[&str] = &["muster-testkit", "muster-bench", "muster-cases"];
 const EVERYTHING: &[&str] = &[
     "muster-model",
     "muster-runtime",
@@ -39,7 +39,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "muster-model",
         normal: &[],
-        tests: &["muster-bench"],
+        tests: &[],
     },
     Layer {
         name: "muster-runtime",
@@ -120,6 +120,12 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "muster-bench",
         normal: &[],
+        tests: &[],
+    },
+    // What instruction counts are taken of: it builds with the model alone.
+    Layer {
+        name: "muster-cases",
+        normal: &["muster-model"],
         tests: &[],
     },
     Layer {
@@ -249,7 +255,7 @@ fn refuse(edge: Edge<'_>) -> Option<String> {
         if allowed {
             return None;
         }
-        if !tests && (to == "muster-testkit" || to == "muster-bench") {
+        if !tests && BENCHES.contains(&to) {
             return Some(format!(
                 "{from} -> {to}: only tests and benchmarks stand on it: make it a dev-dependency"
             ));

@@ -1,8 +1,10 @@
-//! The house rules of Muster as a program: `cargo xtask layers` and `cargo xtask tidy`.
+//! The house rules of Muster as a program: `cargo xtask layers`, `cargo xtask tidy` and
+//! `cargo xtask instructions`.
 //!
-//! Each prints what is wrong, where, and what would be right, and fails where anything is. They run as tests
-//! too, so that the plain test run holds them.
+//! Each prints what is wrong, where, and what would be right, and fails where anything is. The first two run as
+//! tests too, so that the plain test run holds them.
 
+mod instructions;
 mod layers;
 mod tidy;
 mod tree;
@@ -10,16 +12,18 @@ mod tree;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask layers|tidy
+const USAGE: &str = "usage: cargo xtask layers|tidy|instructions
 
-layers  compares who depends on whom with the table of allowed edges
-tidy    checks the house rules that compilers do not know";
+layers        compares who depends on whom with the table of allowed edges
+tidy          checks the house rules that compilers do not know
+instructions  counts what small pieces of work cost and compares with benches/cases/baseline.txt";
 
 fn main() -> ExitCode {
     let asked = std::env::args().nth(1);
     let found = match asked.as_deref() {
         Some("layers") => layers::problems().map_err(|error| error.to_string()),
         Some("tidy") => tidy::problems(&root()).map_err(|error| error.to_string()),
+        Some("instructions") => instructions::problems(),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::machine;
@@ -41,7 +42,10 @@ struct Folder {
 
 impl Folder {
     fn make(parent: PathBuf, name: &str, door: &'static str, counter: &str) -> Option<Self> {
-        let own = parent.join(format!("muster-bench-{}-{name}", std::process::id()));
+        // A group with a dead process that nobody has waited for cannot be removed: no two share a name.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let own = parent.join(format!("muster-bench-{}-{number}-{name}", std::process::id()));
         fs::create_dir(&own).ok()?;
         let folder = Self { own, parent, door };
         let usable =

@@ -65,8 +65,8 @@ mod results;
 mod row;
 
 pub use account::Side;
-pub use machine::{busy, describe as machine, own_peak_memory};
-pub use measure::{Cost, Meter, Run, own};
+pub use machine::{busy, describe as machine, listen_overflows, own_peak_memory};
+pub use measure::{Cost, Meter, Run, Taken, own};
 pub use options::{Flag, Options};
 pub use page::fill as fill_page;
 pub use plot::Plot;

@@ -51,6 +51,18 @@ pub fn describe() -> String {
     )
 }
 
+/// Returns how many connections this machine has turned away because a server's queue of new connections was
+/// full; each costs whoever connects a second or more.
+#[must_use]
+pub fn listen_overflows() -> u64 {
+    let text = fs::read_to_string("/proc/net/netstat").unwrap_or_default();
+    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
+    let (names, values) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let mut both = names.split(' ').zip(values.split(' '));
+    let found = both.find(|(name, _)| *name == "ListenOverflows");
+    found.and_then(|(_, value)| value.parse().ok()).unwrap_or(0)
+}
+
 /// The processor time of a process and of the children that it has waited for.
 pub(crate) fn cpu_of(pid: u32) -> Duration {
     let fields = stat(pid);

@@ -1,9 +1,10 @@
 //! What one run of a program took, on both sides and beside them.
 
 use std::io;
+use std::ops::Deref;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -24,14 +25,14 @@ const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 pub struct Meter {
     /// What is measured: the programs of [`Meter::run`] and all that they start.
     pub near: Side,
-    /// What it talks to: adopted servers.
-    pub far: Side,
+    /// What it talks to: adopted servers. Several meters may share one.
+    pub far: Arc<Side>,
 }
 
-/// What one run took.
-#[derive(Debug)]
-pub struct Run {
-    /// From start to end of the program.
+/// What work took.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// From start to end.
     pub wall: Duration,
     /// Processor time of the near side.
     pub near_cpu: Duration,
@@ -40,12 +41,21 @@ pub struct Run {
     /// Processor time that everybody else on the machine used meanwhile: where it is not small, the wall time
     /// was contended for. In steps of ten milliseconds a core.
     pub other_cpu: Duration,
-    /// How the program ended; None where it had to be killed at the limit.
+    /// The largest memory of the near side in bytes; 0 where nobody looked.
+    pub peak_memory: u64,
+    /// Whether it had to be killed at its limit.
+    pub late: bool,
+}
+
+/// What one run of a program took, and what came of it.
+#[derive(Debug)]
+pub struct Run {
+    /// What it took; its fields can be asked for on the run itself.
+    pub taken: Taken,
+    /// How the program ended; None where it had to be killed at its limit.
     pub status: Option<ExitStatus>,
     /// What it wrote to stdout and stderr.
     pub output: String,
-    /// The largest memory of the near side in bytes; only from [`Meter::run_for_memory`].
-    pub peak_memory: u64,
 }
 
 impl Run {
@@ -53,6 +63,14 @@ impl Run {
     #[must_use]
     pub fn succeeded(&self) -> bool {
         self.status.is_some_and(|status| status.success())
+    }
+}
+
+impl Deref for Run {
+    type Target = Taken;
+
+    fn deref(&self) -> &Taken {
+        &self.taken
     }
 }
 
@@ -66,9 +84,15 @@ impl Meter {
     /// Makes both sides.
     #[must_use]
     pub fn new() -> Self {
+        Self::beside("near", Arc::new(Side::new("far")))
+    }
+
+    /// Makes a near side, named apart from others of this process, for a far side that is shared.
+    #[must_use]
+    pub fn beside(name: &str, far: Arc<Side>) -> Self {
         Self {
-            near: Side::new("near"),
-            far: Side::new("far"),
+            near: Side::new(name),
+            far,
         }
     }
 
@@ -107,62 +131,85 @@ impl Meter {
         let before = self.reading();
         let started = Instant::now();
         let mut child = self.near.spawn(command)?;
-        let adopted = memory && self.near.misses_children();
-        if adopted {
+        if memory && self.near.misses_children() {
             self.near.adopt(child.id());
         }
-        let (status, wall, peak_memory) = self.wait(&mut child, started, limit, memory)?;
+        let group = child.id();
+        let (status, taken) = self.watch(before, started, (group, limit), memory, || child.wait());
+        Ok(Run {
+            taken,
+            status: if taken.late { None } else { Some(status?) },
+            output: String::from_utf8_lossy(&std::fs::read(output.path())?).into_owned(),
+        })
+    }
+
+    /// Measures work that a process of the near side does when it is asked, and kills its process group `group`
+    /// after `limit`: `work` asks, and returns when the answer is there or cannot come any more. With `memory`
+    /// as [`Meter::run_for_memory`].
+    pub fn over<T>(&self, group: u32, limit: Duration, memory: bool, work: impl FnOnce() -> T) -> (T, Taken) {
+        self.watch(self.reading(), Instant::now(), (group, limit), memory, work)
+    }
+
+    fn watch<T>(
+        &self,
+        before: Reading,
+        started: Instant,
+        (group, limit): (u32, Duration),
+        memory: bool,
+        work: impl FnOnce() -> T,
+    ) -> (T, Taken) {
+        let group = Pid::from_raw(i32::try_from(group).unwrap_or(i32::MAX));
+        let (ended, has_ended) = mpsc::sync_channel::<()>(1);
+        let (made, wall, peak_memory, late) = std::thread::scope(|scope| {
+            let watcher = scope.spawn(move || self.look_on(group, &has_ended, started, limit, memory));
+            let made = work();
+            let wall = started.elapsed();
+            let _ = ended.send(());
+            let (peak, late) = watcher.join().unwrap_or((0, false));
+            (made, wall, peak, late)
+        });
         self.settle();
         let after = self.reading();
-        let mine = after.own.saturating_sub(before.own);
         let near_cpu = after.near.saturating_sub(before.near);
         let far_cpu = after.far.saturating_sub(before.far);
+        let mine = after.own.saturating_sub(before.own);
         let busy = after.busy.saturating_sub(before.busy);
-        Ok(Run {
+        let taken = Taken {
             wall,
             near_cpu,
             far_cpu,
             other_cpu: busy.saturating_sub(near_cpu + far_cpu + mine),
-            status,
-            output: String::from_utf8_lossy(&std::fs::read(output.path())?).into_owned(),
             peak_memory,
-        })
+            late,
+        };
+        (made, taken)
     }
 
-    fn wait(
+    /// Looks at memory until the work has ended, and kills at the limit. Returns the peak and whether it killed.
+    fn look_on(
         &self,
-        child: &mut Child,
+        group: Pid,
+        has_ended: &mpsc::Receiver<()>,
         started: Instant,
         limit: Duration,
         memory: bool,
-    ) -> io::Result<(Option<ExitStatus>, Duration, u64)> {
-        let group = Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX));
-        let (ended, has_ended) = mpsc::sync_channel::<()>(1);
-        std::thread::scope(|scope| {
-            let watcher = scope.spawn(move || {
-                let mut peak = 0;
-                loop {
-                    if memory {
-                        peak = peak.max(self.near.memory());
-                    }
-                    let left = limit.saturating_sub(started.elapsed());
-                    let pause = if memory { left.min(LOOK_EVERY) } else { left };
-                    match has_ended.recv_timeout(pause) {
-                        Err(mpsc::RecvTimeoutError::Timeout) if started.elapsed() >= limit => {
-                            let _ = killpg(group, Signal::SIGKILL);
-                            return (peak, true);
-                        }
-                        Err(mpsc::RecvTimeoutError::Timeout) => {}
-                        _ => return (peak, false),
-                    }
+    ) -> (u64, bool) {
+        let mut peak = 0;
+        loop {
+            if memory {
+                peak = peak.max(self.near.memory());
+            }
+            let left = limit.saturating_sub(started.elapsed());
+            let pause = if memory { left.min(LOOK_EVERY) } else { left };
+            match has_ended.recv_timeout(pause) {
+                Err(mpsc::RecvTimeoutError::Timeout) if started.elapsed() >= limit => {
+                    let _ = killpg(group, Signal::SIGKILL);
+                    return (peak, true);
                 }
-            });
-            let status = child.wait();
-            let wall = started.elapsed();
-            let _ = ended.send(());
-            let (peak, late) = watcher.join().unwrap_or((0, false));
-            Ok(((!late).then_some(status?), wall, peak))
-        })
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                _ => return (peak, false),
+            }
+        }
     }
 
     /// Waits until both sides have come to rest, so that what they do after a run is counted with it.

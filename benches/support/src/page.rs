@@ -86,14 +86,14 @@ fn origin(rows: &[&Row]) -> String {
         samples.iter().min().copied().unwrap_or(0),
         samples.iter().max().copied().unwrap_or(0),
     );
-    let runs = if few == many {
-        format!("{many}")
-    } else {
-        format!("{few} to {many}")
+    let runs = match (few, many) {
+        (_, 0) => String::new(),
+        _ if few == many => format!("Medians of {many}; "),
+        _ => format!("Medians of {few} to {many}; "),
     };
     let _ = writeln!(
         text,
-        "Medians of {runs}; {}; {}.",
+        "{runs}{}; {}.",
         days.join(", "),
         once(|row| &row.machine).join("; ")
     );

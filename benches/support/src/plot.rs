@@ -9,7 +9,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::{Row, Unit};
 
-const WIDTH: u32 = 760;
+const WIDTH: u32 = 820;
 const INK: RGBColor = RGBColor(31, 35, 40);
 const FAINT: RGBColor = RGBColor(208, 215, 222);
 /// What most bars have, so that the one of interest stands out.
@@ -137,7 +137,7 @@ fn words(size: u32, color: RGBColor, across: HPos) -> TextStyle<'static> {
 }
 
 fn bars(rows: &[&Row], figure: &str, title: &str) -> Drawn {
-    const LEFT: i32 = 260;
+    const LEFT: i32 = 310;
     const ROW: i32 = 26;
     const TOP: i32 = 52;
     let shown: Vec<(&Row, f64, Unit)> = rows
@@ -156,12 +156,12 @@ fn bars(rows: &[&Row], figure: &str, title: &str) -> Drawn {
     let mut said = format!("{figure}: ");
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, height.unsigned_abs())).into_drawing_area();
-        area.draw_text(title, &words(17, INK, HPos::Left), (12, 18))
+        area.draw_text(title, &words(21, INK, HPos::Left), (12, 18))
             .map_err(fault)?;
         let what = [figure, unit.word()].join(", ");
         area.draw_text(
             what.trim_end_matches(", "),
-            &words(13, PLAIN, HPos::Left),
+            &words(16, PLAIN, HPos::Left),
             (12, 38),
         )
         .map_err(fault)?;
@@ -173,7 +173,7 @@ fn bars(rows: &[&Row], figure: &str, title: &str) -> Drawn {
             let length = (f64::from(WIDTH.cast_signed() - LEFT - 80) * value / most)
                 .round()
                 .max(1.0) as i32;
-            area.draw_text(&row.label, &words(13, INK, HPos::Right), (LEFT - 8, middle))
+            area.draw_text(&row.label, &words(16, INK, HPos::Right), (LEFT - 8, middle))
                 .map_err(fault)?;
             area.draw(&Rectangle::new(
                 [(LEFT, middle - 8), (LEFT + length, middle + 8)],
@@ -181,7 +181,7 @@ fn bars(rows: &[&Row], figure: &str, title: &str) -> Drawn {
             ))
             .map_err(fault)?;
             let number = unit.show(*value);
-            area.draw_text(&number, &words(13, INK, HPos::Left), (LEFT + length + 6, middle))
+            area.draw_text(&number, &words(16, INK, HPos::Left), (LEFT + length + 6, middle))
                 .map_err(fault)?;
             said.push_str(&format!("{} {number} {}; ", row.label, unit.word()));
         }
@@ -225,7 +225,7 @@ fn lines(rows: &[&Row], (across, up): (&str, &str), log: bool, title: &str) -> D
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, (WIDTH, 380)).into_drawing_area();
-        area.draw_text(title, &words(17, INK, HPos::Left), (12, 18))
+        area.draw_text(title, &words(21, INK, HPos::Left), (12, 18))
             .map_err(fault)?;
         draw_lines(&area.margin(36, 10, 8, 130), &all, names, unit, log)?;
         area.present().map_err(fault)?;
@@ -264,8 +264,8 @@ fn draw_lines(
                 .light_line_style(TRANSPARENT)
                 .bold_line_style(FAINT)
                 .axis_style(FAINT)
-                .label_style(words(12, INK, HPos::Center))
-                .axis_desc_style(("sans-serif", 13).into_font().color(&INK))
+                .label_style(words(15, INK, HPos::Center))
+                .axis_desc_style(("sans-serif", 16).into_font().color(&INK))
                 .x_desc(across)
                 .y_desc(up)
                 .x_label_formatter(&|value| Unit::Count.show(*value))
@@ -281,7 +281,7 @@ fn draw_lines(
                     let at = chart.backend_coord(last);
                     let place = area.get_base_pixel();
                     let at = (at.0 - place.0 + 8, at.1 - place.1);
-                    area.draw_text(name, &words(13, *color, HPos::Left), at)
+                    area.draw_text(name, &words(16, *color, HPos::Left), at)
                         .map_err(fault)?;
                 }
             }
