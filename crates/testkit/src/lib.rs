@@ -3,6 +3,7 @@
 mod error;
 mod guard;
 pub mod home;
+pub mod hostile;
 pub mod keys;
 pub mod ports;
 pub mod proc;
