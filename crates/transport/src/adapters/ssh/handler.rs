@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use russh::client::{DisconnectReason, Handler};
+use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
 use russh::keys::PublicKeyOrCertificate;
+use russh::{Channel, ChannelOpenFailure};
 
 use super::host_key::HostKeyCheck;
 use super::trace::{Ended, Trace};
@@ -24,8 +25,7 @@ impl From<russh::Error> for Ending {
     }
 }
 
-/// The client's side of a connection. Whatever a host tries to open or start here is refused: that is what
-/// russh does unless a handler says otherwise.
+/// The client's side of a connection. Whatever a host tries to open here is refused; russh would open it.
 pub(crate) struct ClientHandler {
     trace: Arc<Trace>,
     check: HostKeyCheck,
@@ -48,11 +48,85 @@ impl Handler for ClientHandler {
         }
     }
 
+    async fn server_channel_open_forwarded_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Ending> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_forwarded_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Ending> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_agent_forward(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Ending> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_session(
+        &mut self,
+        _: Channel<Msg>,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Ending> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_direct_tcpip(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Ending> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_direct_streamlocal(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Ending> {
+        refuse(reply).await
+    }
+
+    async fn server_channel_open_x11(
+        &mut self,
+        _: Channel<Msg>,
+        _: &str,
+        _: u32,
+        reply: ChannelOpenHandle,
+        _: &mut Session,
+    ) -> Result<(), Ending> {
+        refuse(reply).await
+    }
+
     async fn disconnected(&mut self, reason: DisconnectReason<Ending>) -> Result<(), Ending> {
         match reason {
             DisconnectReason::ReceivedDisconnect(info) => {
-                self.trace
-                    .end(Ended::Said(info.message.chars().take(300).collect()));
+                self.trace.end(Ended::Said(harmless(&info.message)));
                 Ok(())
             }
             DisconnectReason::Error(ending) => {
@@ -65,6 +139,23 @@ impl Handler for ClientHandler {
             }
         }
     }
+}
+
+async fn refuse(reply: ChannelOpenHandle) -> Result<(), Ending> {
+    reply.reject(ChannelOpenFailure::AdministrativelyProhibited).await;
+    Ok(())
+}
+
+/// Returns a host's words as a part of one line: short, and nothing in them that a terminal obeys.
+pub(crate) fn harmless(words: &str) -> String {
+    let letter = |c: char| if is_obeyed(c) { '\u{fffd}' } else { c };
+    words.trim().chars().map(letter).take(300).collect()
+}
+
+/// Whether a terminal does something at this character, instead of showing it: controls, and those that turn the
+/// direction of what follows.
+fn is_obeyed(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Says why a connection broke, for people.
