@@ -22,6 +22,8 @@ pub const INLINE_OUTPUT_BYTES: usize = 64 * 1024;
 pub const REQUEST_BYTES: usize = 64 * 1024 * 1024;
 /// How long connecting and logging in may take unless the task says otherwise.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a host that has let us in may take to say whether it starts a command, and whether it is still there.
+pub const ANSWER: Duration = Duration::from_secs(30);
 /// How long a command has between TERM and KILL.
 pub const KILL_GRACE: Duration = Duration::from_secs(5);
 /// The longest duration that an option takes: 366 days.

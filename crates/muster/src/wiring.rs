@@ -53,6 +53,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
             user: settings.user.clone(),
             idle: settings.ssh_idle,
             keepalive: settings.ssh_keepalive,
+            answer: muster_model::limits::ANSWER,
             logins: settings.ssh_logins,
         },
         tasks.clone(),

@@ -25,6 +25,8 @@ pub struct Settings {
     pub idle: Duration,
     /// A keepalive is sent after this much silence.
     pub keepalive: Duration,
+    /// How long a host that has let us in may take to answer: whether it starts a command, and whether it is there.
+    pub answer: Duration,
     /// At most so many logins at a time.
     pub logins: usize,
 }

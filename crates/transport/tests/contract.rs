@@ -115,6 +115,7 @@ impl World {
                 user: me.name,
                 idle: Duration::from_secs(60),
                 keepalive: Duration::from_secs(15),
+                answer: Duration::from_secs(30),
                 logins: 16,
             },
             endpoint: Endpoint {

@@ -144,6 +144,7 @@ fn transport_settings(home: &Path) -> muster_transport::Settings {
         user: "me".into(),
         idle: Duration::from_secs(60),
         keepalive: Duration::from_secs(30),
+        answer: Duration::from_secs(30),
         logins: 16,
     }
 }

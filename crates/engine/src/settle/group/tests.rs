@@ -86,6 +86,7 @@ async fn core(folder: &tempfile::TempDir, tasks: &Tasks) -> Arc<Core> {
         user: "me".into(),
         idle: Duration::from_secs(60),
         keepalive: Duration::from_secs(30),
+        answer: Duration::from_secs(30),
         logins: 16,
     };
     let rooms = Rooms {

@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_runtime::clock;
+use russh::Disconnect;
 use russh::client::{self, Handle};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub(crate) use super::handler::ClientHandler;
 pub(crate) use super::resolve::{Resolved, resolve};
 
 use super::config::AddressFamily;
 use super::host_key::HostKeyCheck;
+use super::stream::{Watch, Watched};
 use super::trace::{Ended, Phase, Trace};
 use super::{algorithms, auth, explain, jump};
 use crate::error::ConnectError;
@@ -42,9 +45,26 @@ pub(crate) struct Login {
     #[cfg_attr(not(test), expect(dead_code, reason = "it is held, not asked"))]
     pub(crate) jump: Option<Arc<Login>>,
     trace: Arc<Trace>,
+    /// A first session has to be open by then too.
+    pub(crate) until: Instant,
+    /// Cancelled when nothing of the connection is left.
+    gone: CancellationToken,
+    /// Ends the connection with its login, whatever the host makes russh wait for.
+    cut: DropGuard,
 }
 
 impl Login {
+    /// Ends the connection: in good order where the host plays its part, and without it else.
+    pub(crate) async fn hang_up(&self, limit: Duration) {
+        let bye = async {
+            let _ = self.handle.disconnect(Disconnect::ByApplication, "", "").await;
+            self.gone.cancelled().await;
+        };
+        if clock::deadline(limit, bye).await.is_err() {
+            self.cut.token().cancel();
+        }
+    }
+
     /// Says why the connection ended, for people; None while it lives.
     pub(crate) fn ended(&self) -> Option<String> {
         self.trace.ended().map(|ended| match ended {
@@ -54,14 +74,16 @@ impl Login {
     }
 }
 
-/// Connects and logs in, within `access.connect_timeout`. A login that is given up half-way leaves nothing.
+/// Connects and logs in before `until`, where `access.connect_timeout` ends. A login that is given up half-way
+/// leaves nothing.
 pub(crate) async fn login(
     settings: &Settings,
     resolved: &Resolved,
     access: &Access,
+    until: Instant,
 ) -> Result<Login, ConnectError> {
     let trace = Arc::new(Trace::default());
-    login_traced(settings, resolved, access, &trace).await
+    login_traced(settings, resolved, access, until, &trace).await
 }
 
 /// [`login`], watched by `trace`.
@@ -69,13 +91,17 @@ pub(super) async fn login_traced(
     settings: &Settings,
     resolved: &Resolved,
     access: &Access,
+    until: Instant,
     trace: &Arc<Trace>,
 ) -> Result<Login, ConnectError> {
-    let limit = access.connect_timeout;
-    let work = Box::pin(attempt(settings, resolved, access, trace));
-    match clock::deadline(limit, work).await {
+    let work = Box::pin(attempt(settings, resolved, access, until, trace));
+    match clock::deadline(until.saturating_duration_since(Instant::now()), work).await {
         Ok(result) => result,
-        Err(clock::Elapsed) => Err(explain::timed_out(resolved, &trace.phase(), limit)),
+        Err(clock::Elapsed) => Err(explain::timed_out(
+            resolved,
+            &trace.phase(),
+            access.connect_timeout,
+        )),
     }
 }
 
@@ -83,33 +109,43 @@ async fn attempt(
     settings: &Settings,
     resolved: &Resolved,
     access: &Access,
+    until: Instant,
     trace: &Arc<Trace>,
 ) -> Result<Login, ConnectError> {
     let check = HostKeyCheck::prepare(resolved).await?;
     let config = config(resolved, &check)?;
-    let cut = CancellationToken::new();
     // Whoever gives this future up cuts the stream with it.
-    let guard = cut.clone().drop_guard();
+    let cut = CancellationToken::new().drop_guard();
+    let gone = CancellationToken::new();
+    let watch = Watch {
+        trace: Arc::clone(trace),
+        cut: cut.token().clone(),
+        gone: gone.clone(),
+        patience: resolved.alive_interval * resolved.alive_count.max(1),
+    };
     let (mut handle, jump) = match &resolved.jump {
         Some(jump) => {
             let (stream, login) = jump::through(settings, jump, resolved, access, trace).await?;
-            let handle = Box::pin(handshake(resolved, config, stream, check, trace, cut)).await?;
+            let handle = Box::pin(handshake(resolved, config, stream, check, watch)).await?;
             (handle, Some(login))
         }
         None => {
             let stream = reach(resolved, trace).await?;
-            let handle = Box::pin(handshake(resolved, config, stream, check, trace, cut)).await?;
+            let handle = Box::pin(handshake(resolved, config, stream, check, watch)).await?;
             (handle, None)
         }
     };
     trace.enter(Phase::LoggingIn);
     Box::pin(auth::authenticate(&mut handle, resolved, trace)).await?;
-    let _ = guard.disarm();
+    trace.enter(Phase::In);
     Ok(Login {
         handle,
         label: resolved.label(),
         jump,
         trace: Arc::clone(trace),
+        until,
+        gone,
+        cut,
     })
 }
 
@@ -136,18 +172,18 @@ async fn handshake<S>(
     config: Arc<client::Config>,
     stream: S,
     check: HostKeyCheck,
-    trace: &Arc<Trace>,
-    cut: CancellationToken,
+    watch: Watch,
 ) -> Result<Handle<ClientHandler>, ConnectError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let trace = Arc::clone(&watch.trace);
     trace.enter(Phase::Greeting);
-    let stream = super::stream::Watched::new(stream, Arc::clone(trace), cut);
-    let handler = ClientHandler::new(Arc::clone(trace), check);
+    let stream = Watched::new(stream, watch);
+    let handler = ClientHandler::new(Arc::clone(&trace), check);
     client::connect_stream(config, stream, handler)
         .await
-        .map_err(|ending| explain::handshake(resolved, trace, &ending))
+        .map_err(|ending| explain::handshake(resolved, &trace, &ending))
 }
 
 /// Connects to the host itself.

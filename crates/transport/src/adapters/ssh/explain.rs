@@ -100,6 +100,13 @@ pub(super) fn timed_out(resolved: &Resolved, phase: &Phase, limit: Duration) -> 
                  something else (a directory server, a hardware key)"
             ),
         ),
+        Phase::In => (
+            Unreachable::TimedOut,
+            format!(
+                "timed out while opening a session: logged in, but the host did not answer {within}; it may be \
+                 overloaded"
+            ),
+        ),
         Phase::Jumping(label, inner) => {
             let inside = inner
                 .as_ref()
@@ -114,6 +121,15 @@ pub(super) fn timed_out(resolved: &Resolved, phase: &Phase, limit: Duration) -> 
     say(reason, resolved, &what)
 }
 
+/// A connection that broke between the login and a session.
+pub(super) fn no_session(resolved: &Resolved, why: Option<&str>) -> ConnectError {
+    let what = format!(
+        "the connection broke while opening a session ({}): try again; the host's log may say more",
+        why.unwrap_or("the host closed the connection")
+    );
+    say(Unreachable::Broken, resolved, &what)
+}
+
 fn doing(phase: &Phase) -> &'static str {
     match phase {
         Phase::Resolving => "looking up its name",
@@ -122,6 +138,7 @@ fn doing(phase: &Phase) -> &'static str {
         Phase::Greeting => "waiting for its first line",
         Phase::KeyExchange => "in the key exchange with it",
         Phase::LoggingIn => "logging in to it",
+        Phase::In => "waiting for others",
     }
 }
 
@@ -146,11 +163,15 @@ pub(super) fn handshake(resolved: &Resolved, trace: &Trace, ending: &Ending) -> 
             &format!("the host ended the connection: {words}"),
         );
     }
-    if !trace.greeted() {
+    if !trace.greeted() || matches!(error, Error::Version) {
         return not_greeted(resolved, &trace.greeting(), error);
     }
     match error {
         Error::NoCommonAlgo { kind, theirs, .. } => no_common(resolved, kind, theirs),
+        Error::IO(error) if error.kind() == io::ErrorKind::InvalidData => {
+            let what = format!("the key exchange failed ({error}): is that an SSH server?");
+            say(Unreachable::Protocol, resolved, &what)
+        }
         Error::IO(_) | Error::Disconnect | Error::HUP | Error::SendError | Error::RecvError => say(
             Unreachable::Broken,
             resolved,
@@ -240,6 +261,7 @@ mod tests {
             user: "me".into(),
             idle: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
+            answer: Duration::from_secs(30),
             logins: 8,
         };
         let endpoint = Endpoint {

@@ -30,6 +30,8 @@ pub(super) struct Follow {
     place: Place,
     closing: CancellationToken,
     let_go: CancellationToken,
+    /// How long the server may take to give a sign of life.
+    patience: Duration,
 }
 
 /// What is known of the command's end.
@@ -40,14 +42,21 @@ struct End {
     until: Option<Instant>,
     /// It was killed: what it still says need not be kept.
     released: bool,
-    ping: Option<BoxFuture<'static, bool>>,
+    ping: Option<BoxFuture<'static, Sign>>,
+}
+
+/// What became of the question for a sign of life.
+enum Sign {
+    Alive,
+    Dead,
+    None,
 }
 
 enum Seen {
     Message(Option<ChannelMsg>),
     Room,
     Late,
-    Ping(bool),
+    Ping(Sign),
     Abandoned,
     LetGo,
     Closing,
@@ -62,6 +71,7 @@ impl Follow {
         place: Place,
         closing: CancellationToken,
         let_go: CancellationToken,
+        patience: Duration,
     ) -> Self {
         Self {
             read,
@@ -70,6 +80,7 @@ impl Follow {
             place,
             closing,
             let_go,
+            patience,
         }
     }
 
@@ -83,11 +94,8 @@ impl Follow {
             match self.wait(&delivery, &mut end).await {
                 Seen::Message(Some(ChannelMsg::Close)) => break None,
                 Seen::Message(None) => {
-                    let connection = self.place.connection();
-                    let why = connection
-                        .ended()
-                        .unwrap_or_else(|| "the connection broke".to_owned());
-                    break Some(format!("{}: {why}", connection.label()));
+                    let why = self.place.connection().ended();
+                    break Some(self.say(why.as_deref().unwrap_or("the connection broke")));
                 }
                 Seen::Message(Some(message)) => take(message, &mut delivery, &mut end),
                 Seen::Room => end.heard(),
@@ -95,10 +103,24 @@ impl Follow {
                 Seen::Late => {
                     let connection = Arc::clone(self.place.connection());
                     end.until = None;
-                    end.ping = Some(async move { connection.ping().await }.boxed());
+                    let patience = self.patience;
+                    let ping = async move {
+                        match clock::deadline(patience, connection.ping()).await {
+                            Ok(true) => Sign::Alive,
+                            Ok(false) => Sign::Dead,
+                            Err(_) => Sign::None,
+                        }
+                    };
+                    end.ping = Some(ping.boxed());
                 }
-                Seen::Ping(true) => break None,
-                Seen::Ping(false) => end.ping = None,
+                Seen::Ping(Sign::Alive) => break None,
+                Seen::Ping(Sign::Dead) => end.ping = None,
+                Seen::Ping(Sign::None) => {
+                    self.place.connection().retire();
+                    break Some(self.say(
+                        "the command has ended, and the host does not say whether its output is whole",
+                    ));
+                }
                 Seen::LetGo => {
                     end.released = true;
                     end.ping = None;
@@ -112,10 +134,14 @@ impl Follow {
             (Some(why), _) => delivery.broken(why),
             (None, Some(exit)) => delivery.exited(exit),
             (None, None) => {
-                delivery.broken("the host closed the channel without saying how the command ended")
+                delivery.broken(self.say("the host closed the channel without saying how the command ended"));
             }
         }
         self.leave().await;
+    }
+
+    fn say(&self, what: &str) -> String {
+        format!("{}: {what}", self.place.connection().label())
     }
 
     async fn wait(&mut self, delivery: &Delivery, end: &mut End) -> Seen {
@@ -174,7 +200,7 @@ fn take(message: ChannelMsg, delivery: &mut Delivery, end: &mut End) {
     end.heard();
 }
 
-async fn answered(ping: &mut Option<BoxFuture<'static, bool>>) -> bool {
+async fn answered(ping: &mut Option<BoxFuture<'static, Sign>>) -> Sign {
     match ping {
         Some(ping) => ping.await,
         None => std::future::pending().await,
@@ -193,10 +219,16 @@ fn name_of(signal: Sig) -> String {
     match signal {
         Sig::Custom(name) => {
             let name = name.split('@').next().unwrap_or_default();
-            name.chars()
+            let name: String = name
+                .chars()
                 .filter(char::is_ascii_alphanumeric)
                 .take(16)
-                .collect()
+                .collect();
+            if name.is_empty() {
+                "unknown".to_owned()
+            } else {
+                name
+            }
         }
         known => format!("{known:?}"),
     }
@@ -211,5 +243,6 @@ mod tests {
         assert_eq!(name_of(Sig::TERM), "TERM");
         assert_eq!(name_of(Sig::Custom("BUS@openssh.com".into())), "BUS");
         assert_eq!(name_of(Sig::Custom("\u{1b}[2J".into())), "2J");
+        assert_eq!(name_of(Sig::Custom(String::new())), "unknown");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use muster_model::Unreachable;
 use russh::ChannelOpenFailure;
 use russh::client::Msg;
+use tokio::time::Instant;
 
 use super::connect::{self, Login};
 use super::resolve::Resolved;
@@ -82,7 +83,8 @@ async fn shared(
     let inner = Arc::new(Trace::default());
     trace.enter(Phase::Jumping(jump.label(), Some(Arc::clone(&inner))));
     // Boxed, since a jump host may have a jump host of its own.
-    let login = Box::pin(connect::login_traced(settings, jump, access, &inner)).await?;
+    let until = Instant::now() + access.connect_timeout;
+    let login = Box::pin(connect::login_traced(settings, jump, access, until, &inner)).await?;
     let login = Arc::new(login);
     *place = Arc::downgrade(&login);
     Ok(login)

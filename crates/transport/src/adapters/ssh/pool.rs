@@ -20,6 +20,8 @@ use tokio::time::Instant;
 pub(crate) use connection::{Connection, Opened, Place};
 
 use super::connect::{self, Login, Resolved};
+use super::explain;
+use super::trace::Phase;
 use crate::error::ConnectError;
 use crate::open::Settings;
 use crate::types::Access;
@@ -64,8 +66,10 @@ enum Taken {
 enum NoChannel {
     /// The server refused: no room.
     Full,
-    /// The connection does not answer.
+    /// The connection is gone.
     Dead,
+    /// The connection does not answer.
+    Silent,
 }
 
 impl Pool {
@@ -114,6 +118,8 @@ impl Pool {
         host: &str,
     ) -> Result<Opened, ConnectError> {
         let mut deaths = 0;
+        // Where a new connection did not last: the end of its time, which its successors do not prolong.
+        let mut until: Option<Instant> = None;
         loop {
             if self.closing.is_cancelled() {
                 return Err(broken(host, "muster closes its connections"));
@@ -121,7 +127,16 @@ impl Pool {
             let place = match self.take(resolved, access, host) {
                 Taken::Place(place) => place,
                 Taken::Flight(mut landed) => {
-                    let result = landed.wait_for(Option::is_some).await;
+                    let landing = landed.wait_for(Option::is_some);
+                    let result = match until {
+                        None => landing.await,
+                        Some(until) => match clock::deadline(left(until), landing).await {
+                            Ok(result) => result,
+                            Err(_) => {
+                                return Err(broken(host, "the connection breaks as soon as it is used"));
+                            }
+                        },
+                    };
                     match result.ok().and_then(|result| result.clone()) {
                         Some(result) => result?,
                         None => return Err(broken(host, "muster stopped connecting")),
@@ -144,11 +159,22 @@ impl Pool {
                     ));
                 }
                 Err(NoChannel::Full) => self.learn(resolved, &connection),
-                Err(NoChannel::Dead) => {
+                Err(NoChannel::Silent) if !connection.proven.load(Ordering::Acquire) => {
+                    connection.retire();
+                    return Err(explain::timed_out(resolved, &Phase::In, access.connect_timeout));
+                }
+                Err(NoChannel::Dead | NoChannel::Silent) => {
                     connection.retire();
                     deaths += 1;
-                    if deaths > REPLACEMENTS {
-                        return Err(broken(host, "the connection breaks as soon as it is used"));
+                    let is_new = !connection.proven.load(Ordering::Acquire);
+                    if is_new && until.is_none() {
+                        until = Some(connection.login.until);
+                    }
+                    if deaths > REPLACEMENTS || until.is_some_and(|until| left(until).is_zero()) {
+                        return Err(match is_new {
+                            true => explain::no_session(resolved, connection.ended().as_deref()),
+                            false => broken(host, "the connection breaks as soon as it is used"),
+                        });
                     }
                 }
             }
@@ -161,10 +187,12 @@ impl Pool {
             return None;
         }
         let mut place = Place::take(connection);
-        let channel = clock::deadline(limit, self.open_channel(connection))
-            .await
-            .ok()?
-            .ok()?;
+        let Ok(opening) = clock::deadline(limit, self.open_channel(connection)).await else {
+            // It does not answer: nobody else is to wait for it.
+            connection.retire();
+            return None;
+        };
+        let channel = opening.ok()?;
         place.got_channel();
         Some(self.opened(channel, place))
     }
@@ -260,20 +288,15 @@ impl Pool {
         };
         let end = Instant::now() + access.connect_timeout;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let mut before: Option<ConnectError> = None;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
             // On the heap: a login's state is large.
-            let attempt = Box::pin(connect::login(&self.settings, resolved, access));
-            let error = match clock::deadline(left, attempt).await {
-                Ok(Ok(login)) => return Ok(login),
-                Ok(Err(error)) => error,
-                Err(_) => {
-                    let limit = access.connect_timeout.as_secs_f32();
-                    return Err(ConnectError::new(
-                        Unreachable::TimedOut,
-                        format!("{name}: no login within {limit} s: see --connect-timeout"),
-                    ));
-                }
+            let attempt = Box::pin(connect::login(&self.settings, resolved, access, end));
+            let error = match (attempt.await, before) {
+                (Ok(login), _) => return Ok(login),
+                // An attempt that had only the rest of the time says less than the one before it.
+                (Err(error), Some(before)) if error.reason == Unreachable::TimedOut => return Err(before),
+                (Err(error), _) => error,
             };
             // A server with too many logins at a time hangs up at once (MaxStartups): its turn comes later.
             let pause = backoff.step();
@@ -281,6 +304,7 @@ impl Pool {
                 return Err(error);
             }
             tracing::debug!(host = name, %error, "the login broke; trying again");
+            before = Some(error);
             clock::sleep(pause).await;
         }
     }
@@ -295,8 +319,9 @@ impl Pool {
         let connection = Arc::clone(place.connection());
         let proven = connection.proven.load(Ordering::Acquire);
         // One after the other, so that a refusal says exactly how many there is room for. A warm connection may
-        // have died unseen: it gets a part of the time, and a new one the rest.
-        let limit = if proven { limit / 3 } else { limit };
+        // have died unseen: it gets a part of the time, and a new one the rest. A new one has what its login left.
+        let rest = left(connection.login.until);
+        let limit = if proven || rest.is_zero() { limit / 3 } else { rest };
         let opening = async {
             let _one = connection.opening.lock().await;
             if connection.retired.load(Ordering::Acquire)
@@ -310,7 +335,7 @@ impl Pool {
         };
         clock::deadline(limit, opening)
             .await
-            .unwrap_or(Err(NoChannel::Dead))
+            .unwrap_or(Err(NoChannel::Silent))
     }
 
     /// Opens a channel in a task of its own: one that is opened after all when nobody waits any more is closed.
@@ -388,6 +413,10 @@ impl Pool {
         });
         idle
     }
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 fn broken(host: &str, why: &str) -> ConnectError {

@@ -5,22 +5,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use muster_model::ErrorKind;
-use muster_runtime::{CancellationToken, clock};
+use muster_runtime::{CancellationToken, Tasks, clock};
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 
 use super::connect::Resolved;
 use super::follow::Follow;
-use super::pool::{Connection, Opened, Pool};
+use super::pool::{Connection, Opened, Place, Pool};
 use crate::adapters::command::pipe::Reader;
 use crate::adapters::command::{Delivery, End, Gate, Running, Side, TreeKiller, feed};
 use crate::adapters::shell::{Launch, Shell, launch};
 use crate::error::Error;
 use crate::port;
 use crate::types::{Access, Exec};
-
-/// How long a server may take to say whether it starts a command.
-const ANSWER: Duration = Duration::from_secs(30);
 
 /// How long a second channel on a connection may take before another connection is tried.
 const SECOND_CHANNEL: Duration = Duration::from_secs(2);
@@ -98,35 +95,46 @@ async fn start(
     };
     let (mut read, write) = channel.split();
     let write = Arc::new(write);
-    let operation = |what: &str| format!("starting a command on {}: {what}", place.connection().label());
+    let connection = Arc::clone(place.connection());
+    let operation = |what: &str| format!("starting a command on {}: {what}", connection.label());
     write.exec(true, launch.line()).await.map_err(|error| {
         Error::new(ErrorKind::Unavailable, operation("the connection is gone")).caused_by(error)
     })?;
     let mut early = None;
-    match clock::deadline(ANSWER, answer(&mut read)).await {
+    // Whoever gives this future up leaves no channel that nobody owns.
+    let mut asked = Asked::new(Arc::clone(&write), place, pool.tasks().clone());
+    match clock::deadline(pool.settings().answer, answer(&mut read)).await {
         Ok(Answer::Yes) => {}
         Ok(Answer::Said(message)) => early = Some(message),
         Ok(Answer::No) => {
-            let _ = write.close().await;
             return Err(Error::new(
                 ErrorKind::Denied,
                 operation("the server does not run commands for this user"),
             ));
         }
         Ok(Answer::Broken) => {
+            let why = connection.ended();
+            let why = why.as_deref().unwrap_or("the host closed the channel");
             return Err(Error::new(
                 ErrorKind::OutcomeUnknown,
-                operation("the connection broke"),
+                operation(&format!(
+                    "the connection broke before it was known to have started ({why})"
+                )),
             ));
         }
         Err(_) => {
-            let _ = write.close().await;
+            let limit = pool.settings().answer.as_secs_f32();
             return Err(Error::new(
                 ErrorKind::OutcomeUnknown,
-                operation("the server does not answer"),
+                operation(&format!(
+                    "the host does not say whether it has started, for {limit} s"
+                )),
             ));
         }
     }
+    let Some(place) = asked.answered() else {
+        return Err(Error::new(ErrorKind::Internal, "the channel is gone"));
+    };
     let (gate, said) = Gate::new();
     let (delivery, reader) = Delivery::new(&launch.input, gate, end.clone());
     if launch.input.is_empty() {
@@ -142,12 +150,55 @@ async fn start(
     }
     let started = Started {
         reader,
-        connection: Arc::downgrade(place.connection()),
+        connection: Arc::downgrade(&connection),
         channel: Arc::downgrade(&write),
     };
-    let follow = Follow::new(read, early, write, place, pool.closing().clone(), let_go);
+    let patience = pool.settings().answer;
+    let follow = Follow::new(
+        read,
+        early,
+        write,
+        place,
+        pool.closing().clone(),
+        let_go,
+        patience,
+    );
     pool.tasks().spawn("ssh command", follow.run(delivery));
     Ok(started)
+}
+
+/// A command that the server was asked to run, and has not said yes to: dropped, it closes the channel.
+struct Asked {
+    write: Arc<ChannelWriteHalf<Msg>>,
+    place: Option<Place>,
+    tasks: Tasks,
+}
+
+impl Asked {
+    fn new(write: Arc<ChannelWriteHalf<Msg>>, place: Place, tasks: Tasks) -> Self {
+        Self {
+            write,
+            place: Some(place),
+            tasks,
+        }
+    }
+
+    /// Whoever follows the command now closes the channel.
+    fn answered(&mut self) -> Option<Place> {
+        self.place.take()
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let Some(place) = self.place.take() {
+            let write = Arc::clone(&self.write);
+            self.tasks.spawn("ssh close", async move {
+                let _ = clock::deadline(Duration::from_secs(1), write.close()).await;
+                drop(place);
+            });
+        }
+    }
 }
 
 enum Answer {

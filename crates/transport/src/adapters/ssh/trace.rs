@@ -21,6 +21,8 @@ pub(crate) enum Phase {
     KeyExchange,
     /// The login itself.
     LoggingIn,
+    /// Nothing any more: it is in.
+    In,
 }
 
 /// How a connection ended.
@@ -66,12 +68,17 @@ impl Trace {
         let mut state = self.state();
         let room = GREETING_BYTES.saturating_sub(state.greeting.len());
         state.greeting.extend(bytes.iter().take(room));
-        let speaks = |line: &[u8]| line.starts_with(b"SSH-");
+        let speaks = |line: &[u8]| line.starts_with(b"SSH-2.0-") || line.starts_with(b"SSH-1.99-");
         if state.greeting.split(|byte| *byte == b'\n').any(speaks) {
             state.greeted = true;
             state.phase = Phase::KeyExchange;
         }
         !state.greeted && room > 0
+    }
+
+    /// Tells whether the login is done.
+    pub(super) fn is_in(&self) -> bool {
+        matches!(self.state().phase, Phase::In)
     }
 
     /// Tells whether the host has said that it speaks SSH.

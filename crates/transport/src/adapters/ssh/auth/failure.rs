@@ -3,8 +3,10 @@
 use muster_model::Unreachable;
 use russh::MethodKind;
 
+use crate::adapters::ssh::handler::harmless;
 use crate::adapters::ssh::identity::Offers;
 use crate::adapters::ssh::resolve::Resolved;
+use crate::adapters::ssh::stream::TOO_MUCH;
 use crate::adapters::ssh::trace::{Ended, Trace};
 use crate::error::ConnectError;
 
@@ -150,15 +152,9 @@ fn no_method(
 
 /// The host asked something that the password does not answer.
 pub(super) fn asked(resolved: &Resolved, prompt: &str) -> ConnectError {
-    let prompt: String = prompt
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(80)
-        .collect();
-    let what = format!(
-        "the host asks '{}', which nobody is there to answer: log in with a key instead",
-        prompt.trim()
-    );
+    let prompt: String = harmless(prompt).chars().take(80).collect();
+    let what =
+        format!("the host asks '{prompt}', which nobody is there to answer: log in with a key instead");
     say(Unreachable::NoMethod, resolved, &what)
 }
 
@@ -179,7 +175,11 @@ pub(super) fn gone(resolved: &Resolved, trace: &Trace, tried: &Tried) -> Connect
             &format!("the host ended the login: {words}"),
         ),
         Some(Ended::Broke(why)) => say(
-            Unreachable::Broken,
+            if why == TOO_MUCH {
+                Unreachable::Protocol
+            } else {
+                Unreachable::Broken
+            },
             resolved,
             &format!("the connection broke while logging in ({why}): the host's log may say more"),
         ),

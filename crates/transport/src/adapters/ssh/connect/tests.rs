@@ -69,6 +69,7 @@ impl Site {
             user: self.sshd.user(),
             idle: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
+            answer: Duration::from_secs(30),
             logins: 8,
         }
     }
@@ -103,7 +104,8 @@ impl Site {
     pub(super) async fn reach(&self, endpoint: &Endpoint, access: &Access) -> Result<Login, ConnectError> {
         let settings = self.settings();
         let resolved = resolve(&settings, endpoint, access)?;
-        login(&settings, &resolved, access).await
+        let until = tokio::time::Instant::now() + access.connect_timeout;
+        login(&settings, &resolved, access, until).await
     }
 
     pub(super) async fn login(&self, host: &str, access: &Access) -> Result<Login, ConnectError> {

@@ -5,11 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_runtime::{Tasks, clock};
+use russh::Channel;
 use russh::client::Msg;
-use russh::{Channel, Disconnect};
 use tokio::time::Instant;
 
 use crate::adapters::ssh::connect::Login;
+
+/// How long a server may take to part in good order.
+const GOOD_BYE: Duration = Duration::from_secs(1);
 
 /// A connection that is logged in.
 pub(crate) struct Connection {
@@ -68,7 +71,8 @@ impl Connection {
 
     /// Asks the server for a sign of life; returns once everything that it had sent before has been received.
     pub(crate) async fn ping(&self) -> bool {
-        self.login.handle.send_ping().await.is_ok()
+        // russh says the same where the connection ends while it waits.
+        self.login.handle.send_ping().await.is_ok() && !self.is_dead()
     }
 
     /// Tells that output of a command on it waits for its reader, for as long as the result lives.
@@ -88,7 +92,7 @@ impl Connection {
     }
 
     /// Lets no new command come on it.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.retired.store(true, Ordering::Release);
     }
 
@@ -115,8 +119,7 @@ impl Connection {
     /// Says goodbye to the server.
     pub(super) async fn hang_up(&self) {
         self.retire();
-        let bye = self.login.handle.disconnect(Disconnect::ByApplication, "", "");
-        let _ = clock::deadline(Duration::from_secs(1), bye).await;
+        self.login.hang_up(GOOD_BYE).await;
     }
 }
 

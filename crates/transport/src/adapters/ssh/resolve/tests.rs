@@ -31,6 +31,7 @@ impl Home {
             user: "me".into(),
             idle: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
+            answer: Duration::from_secs(30),
             logins: 8,
         }
     }
