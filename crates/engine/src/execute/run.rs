@@ -10,7 +10,7 @@ use muster_model::run::Change;
 use muster_model::{ErrorKind, Outcome, RunState, TaskId, Transition, Unreachable, limits};
 use muster_runtime::{Backoff, clock, crash_point};
 use muster_store::Applied;
-use muster_transport::{ExecEvent, Exit, Killer, Running, Session};
+use muster_transport::{Exec, ExecEvent, Exit, Killer, Running, Session};
 
 use super::access::{access, exec, secret_is_gone};
 use super::collect::{Collector, SAVE_AFTER, STEP_TIME};
@@ -21,6 +21,9 @@ use crate::fault;
 use crate::follow::LiveTask;
 use crate::settle::again_or_settle;
 
+/// How long a host may still take to say that a command runs which is to be ended.
+const TO_START: Duration = Duration::from_secs(5);
+
 /// How long a killed command's channel may take to close.
 const AFTER_KILL: Duration = Duration::from_secs(5);
 
@@ -30,6 +33,16 @@ enum Reason {
     TimedOut,
     Cancelled,
     Stopping,
+}
+
+impl Reason {
+    fn words(self) -> &'static str {
+        match self {
+            Self::TimedOut => "it ran out of time",
+            Self::Cancelled => "it was cancelled",
+            Self::Stopping => "the server was stopped",
+        }
+    }
 }
 
 /// How a started command ended.
@@ -193,8 +206,11 @@ impl Core {
         let options = &live.record.options;
         let command = exec(live, work, &self.me.0, &self.secrets(live.id()));
         let mut output = Collector::new(Arc::clone(self), work.run, work.attempt, options.max_output);
-        let ended = match session.start(command).await {
-            Ok(mut running) => self.attend(live, running.as_mut(), &mut output).await,
+        let until = options
+            .timeout
+            .map(|timeout| clock::monotonic().saturating_add(timeout));
+        let ended = match self.start(live, session, command, until).await {
+            Ok(mut running) => self.attend(live, running.as_mut(), &mut output, until).await,
             Err(error) => {
                 let why = fault::chain(&error);
                 let state = match error.kind {
@@ -213,15 +229,43 @@ impl Core {
         again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, inline)
     }
 
-    /// Reads what the command does until it ends, is cancelled or runs out of time.
-    async fn attend(&self, live: &LiveTask, running: &mut dyn Running, output: &mut Collector) -> Ended {
-        crash_point!(CommandSent);
-        let deadline = async {
-            match live.record.options.timeout {
-                Some(timeout) => clock::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
+    /// Starts the command. Where it is to be ended before the host has said that it runs, the host gets
+    /// [`TO_START`] more: only a command that runs can be ended with all that it started.
+    async fn start(
+        &self,
+        live: &LiveTask,
+        session: &mut dyn Session,
+        command: Exec,
+        until: Option<Duration>,
+    ) -> Result<Box<dyn Running>, muster_transport::Error> {
+        let starting = session.start(command);
+        tokio::pin!(starting);
+        let why = tokio::select! {
+            biased;
+            started = &mut starting => return started,
+            () = live.cancel.cancelled() => Reason::Cancelled,
+            () = self.tasks.work().cancelled() => Reason::Stopping,
+            () = reached(until) => Reason::TimedOut,
         };
+        clock::deadline(TO_START, starting).await.unwrap_or_else(|_| {
+            let what = format!(
+                "{}, and the host has not said whether it has started",
+                why.words()
+            );
+            Err(muster_transport::Error::new(ErrorKind::OutcomeUnknown, what))
+        })
+    }
+
+    /// Reads what the command does until it ends, is cancelled or runs out of time.
+    async fn attend(
+        &self,
+        live: &LiveTask,
+        running: &mut dyn Running,
+        output: &mut Collector,
+        until: Option<Duration>,
+    ) -> Ended {
+        crash_point!(CommandSent);
+        let deadline = reached(until);
         tokio::pin!(deadline);
         // When (on the process's own clock) what has come is written, however fast more comes.
         let mut due: Option<Duration> = None;
@@ -422,6 +466,14 @@ enum Reached {
     PutBack,
 }
 
+/// Waits for a moment of the process's own clock; None: for ever.
+async fn reached(until: Option<Duration>) {
+    match until {
+        Some(until) => clock::sleep(until.saturating_sub(clock::monotonic())).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Returns how long to wait before an attempt: doubling from a second to a minute.
 pub(crate) fn wait_before(attempt: u32) -> Duration {
     let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
@@ -456,11 +508,7 @@ fn outcome_of(ended: Ended, output: &Collector, timeout: Option<Duration>) -> Ou
             Some("killed: the server was stopped".to_owned()),
         ),
         Ended::NotKilled(reason, why) => {
-            let what = match reason {
-                Reason::TimedOut => "it ran out of time",
-                Reason::Cancelled => "it was cancelled",
-                Reason::Stopping => "the server was stopped",
-            };
+            let what = reason.words();
             let why = format!("{what}, and processes of it may be left on the host: {why}");
             Outcome::plain(RunState::Lost, Some(why))
         }
