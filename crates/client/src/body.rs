@@ -7,7 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use hyper::Response;
 use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use muster_model::Problem;
 use muster_model::problem::Code;
 
@@ -19,18 +21,27 @@ const SILENCE: Duration = Duration::from_mins(1);
 
 /// The bytes of an answer as they come. Dropped before its end, it closes its connection.
 pub struct Download {
+    media_type: Option<HeaderValue>,
     incoming: Incoming,
     connection: Option<Connection>,
     pool: Arc<Pool>,
 }
 
 impl Download {
-    pub(crate) fn new(incoming: Incoming, connection: Connection, pool: Arc<Pool>) -> Self {
+    pub(crate) fn new(mut answer: Response<Incoming>, connection: Connection, pool: Arc<Pool>) -> Self {
         Self {
-            incoming,
+            media_type: answer.headers_mut().remove(CONTENT_TYPE),
+            incoming: answer.into_body(),
             connection: Some(connection),
             pool,
         }
+    }
+
+    /// Tells whether the bytes are of this media type.
+    pub(crate) fn is(&self, media_type: &str) -> bool {
+        self.media_type
+            .as_ref()
+            .is_some_and(|found| found.as_bytes() == media_type.as_bytes())
     }
 
     /// Returns the next bytes; None at the end. Cancel-safe.

@@ -154,7 +154,9 @@ impl Client {
 
     /// Opens the event stream once, from after `resume` where that is not empty.
     pub(crate) async fn open_events(&self, id: TaskId, resume: &str) -> Result<Download, Problem> {
-        let mut call = Call::get(format!("/tasks/{id}/events")).accept("text/event-stream");
+        // Frames where the server has them: an older one sends server-sent events alone.
+        let mut call = Call::get(format!("/tasks/{id}/events"))
+            .accept("application/vnd.muster.events, text/event-stream;q=0.5");
         if !resume.is_empty()
             && let Ok(value) = HeaderValue::from_str(resume)
         {

@@ -9,12 +9,13 @@ use futures_util::stream::{BoxStream, Stream, StreamExt, unfold};
 use muster_model::problem::Code;
 use muster_model::task::TaskState;
 use muster_model::wire::Event;
+use muster_model::wire::framed::Told;
 use muster_model::{Problem, TaskId};
 
 use crate::Client;
 use crate::body::Download;
+use crate::events::Reader;
 use crate::seen::Seen;
-use crate::sse::{Parser, Raw};
 
 /// A server sends at least a comment every 15 seconds: after this long without a byte it is gone.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -77,17 +78,17 @@ struct Follower {
 /// One connection's worth of events.
 struct Live {
     download: Download,
-    parser: Parser,
-    ready: VecDeque<Raw>,
+    reader: Reader,
+    ready: VecDeque<Told>,
     since: tokio::time::Instant,
 }
 
 impl Follower {
     async fn next(&mut self) -> Result<(String, Event), Problem> {
         loop {
-            let raw = match &mut self.live {
+            let told = match &mut self.live {
                 Some(live) => match live.next().await {
-                    Ok(raw) => raw,
+                    Ok(told) => told,
                     Err(why) => {
                         tracing::debug!(task = %self.task, why, "the event stream ended early");
                         if live.since.elapsed() >= STEADY {
@@ -102,19 +103,16 @@ impl Follower {
                     continue;
                 }
             };
-            if raw.event == "problem" {
-                self.live = None;
-                self.told(&raw.data)?;
-                continue;
-            }
-            let event: Event = serde_json::from_str(&raw.data).map_err(|error| {
-                Problem::new(
-                    Code::Internal,
-                    format!("an event of the server cannot be read: {error}"),
-                )
-            })?;
-            if !raw.id.is_empty() {
-                self.last_id.clone_from(&raw.id);
+            let (id, event) = match told {
+                Told::Event(id, event) => (id, event),
+                Told::Problem(problem) => {
+                    self.live = None;
+                    self.told(problem)?;
+                    continue;
+                }
+            };
+            if !id.is_empty() {
+                self.last_id.clone_from(&id);
             }
             match &event {
                 Event::Reset => self.opening = true,
@@ -129,19 +127,13 @@ impl Follower {
                 if !matches!(event, Event::Task(_)) {
                     self.tries = 0;
                 }
-                return Ok((raw.id, event));
+                return Ok((id, event));
             }
         }
     }
 
     /// Takes a problem that ended the stream: one that may pass is no reason to give up.
-    fn told(&self, data: &str) -> Result<(), Problem> {
-        let problem = serde_json::from_str(data).unwrap_or_else(|_| {
-            Problem::new(
-                Code::Internal,
-                format!("the server broke off the events of task {}", self.task),
-            )
-        });
+    fn told(&self, problem: Problem) -> Result<(), Problem> {
         tracing::debug!(task = %self.task, %problem, "the event stream ended with a problem");
         if may_pass(&problem) { Ok(()) } else { Err(problem) }
     }
@@ -156,8 +148,8 @@ impl Follower {
             Ok(download) => {
                 self.opening = self.last_id.is_empty();
                 self.live = Some(Live {
+                    reader: Reader::of(&download),
                     download,
-                    parser: Parser::new(),
                     ready: VecDeque::new(),
                     since: tokio::time::Instant::now(),
                 });
@@ -193,11 +185,11 @@ fn may_pass(problem: &Problem) -> bool {
 }
 
 impl Live {
-    /// Returns the next event; the error says why there is none.
-    async fn next(&mut self) -> Result<Raw, String> {
+    /// Returns what is told next; the error says why there is nothing.
+    async fn next(&mut self) -> Result<Told, String> {
         loop {
-            if let Some(raw) = self.ready.pop_front() {
-                return Ok(raw);
+            if let Some(told) = self.ready.pop_front() {
+                return Ok(told);
             }
             let bytes = match tokio::time::timeout(SILENCE, self.download.next()).await {
                 Ok(Ok(Some(bytes))) => bytes,
@@ -205,11 +197,7 @@ impl Live {
                 Ok(Err(error)) => return Err(error.to_string()),
                 Err(_) => return Err("the server fell silent".to_owned()),
             };
-            let mut events = Vec::new();
-            self.parser
-                .feed(&bytes, &mut events)
-                .map_err(|error| error.to_string())?;
-            self.ready.extend(events);
+            self.reader.feed(bytes, &mut self.ready)?;
         }
     }
 }

@@ -69,8 +69,7 @@ mod tests {
             attempt,
             stream: Stream::Stdout,
             offset,
-            data: Some("x".into()),
-            data_base64: None,
+            bytes: "x".into(),
         })
     }
 

@@ -188,7 +188,7 @@ impl Client {
         let request = self.request(call, &address).map_err(Refusal::Problem)?;
         let answer = connection.send(request, ANSWER).await.map_err(Refusal::Failure)?;
         let status = answer.status();
-        let download = Download::new(answer.into_body(), connection, Arc::clone(&self.pool));
+        let download = Download::new(answer, connection, Arc::clone(&self.pool));
         if status.is_success() {
             return Ok(download);
         }

@@ -63,8 +63,8 @@ impl Parser {
             self.after_carriage_return = false;
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
-        while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
-            self.keep(&rest[..end])?;
+        while let Some(end) = memchr::memchr2(b'\n', b'\r', rest) {
+            let line = &rest[..end];
             let was_return = rest[end] == b'\r';
             rest = &rest[end + 1..];
             if was_return {
@@ -73,16 +73,23 @@ impl Parser {
                     None => self.after_carriage_return = rest.is_empty(),
                 }
             }
-            self.end_of_line(events)?;
+            self.bounded(line)?;
+            if self.line.is_empty() {
+                self.line_is(line, events)?;
+            } else {
+                self.line.extend_from_slice(line);
+                self.end_of_line(events)?;
+            }
         }
-        self.keep(rest)
+        self.bounded(rest)?;
+        self.line.extend_from_slice(rest);
+        Ok(())
     }
 
-    fn keep(&mut self, part: &[u8]) -> Result<(), Invalid> {
+    fn bounded(&self, part: &[u8]) -> Result<(), Invalid> {
         if self.line.len() + self.data.len() + part.len() > EVENT_BYTES {
             return Err(Invalid::TooLong);
         }
-        self.line.extend_from_slice(part);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use futures_util::StreamExt;
 use muster_client::{Address, Client, RunsQuery, request_id};
 use muster_model::problem::Code;
+use muster_model::wire::framed;
 use muster_model::wire::{Event, OutputEvent, Submit, Targets, TaskView, Work, WorkOptions};
 use muster_model::{Counts, Problem, Stream, TaskId, Timestamp};
 
@@ -26,6 +27,10 @@ enum Act {
     Stream(Vec<Vec<u8>>),
     /// Sends a chunked body piece by piece, and breaks the connection.
     StreamAndBreak(Vec<Vec<u8>>),
+    /// Sends a chunked body of frames piece by piece, and breaks the connection.
+    FramesAndBreak(Vec<Vec<u8>>),
+    /// Sends a chunked body of frames piece by piece, and ends it properly.
+    Frames(Vec<Vec<u8>>),
 }
 
 /// A request as it came.
@@ -149,22 +154,31 @@ fn act(mut stream: &UnixStream, act: Act) -> bool {
             false
         }
         Act::Stream(pieces) => {
-            write_chunks(stream, &pieces);
+            write_chunks(stream, "text/event-stream", &pieces);
             stream.write_all(b"0\r\n\r\n").expect("written");
             true
         }
         Act::StreamAndBreak(pieces) => {
-            write_chunks(stream, &pieces);
+            write_chunks(stream, "text/event-stream", &pieces);
+            stream.shutdown(std::net::Shutdown::Both).expect("closed");
+            false
+        }
+        Act::Frames(pieces) => {
+            write_chunks(stream, framed::MEDIA_TYPE, &pieces);
+            stream.write_all(b"0\r\n\r\n").expect("written");
+            true
+        }
+        Act::FramesAndBreak(pieces) => {
+            write_chunks(stream, framed::MEDIA_TYPE, &pieces);
             stream.shutdown(std::net::Shutdown::Both).expect("closed");
             false
         }
     }
 }
 
-fn write_chunks(mut stream: &UnixStream, pieces: &[Vec<u8>]) {
-    stream
-        .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
-        .expect("written");
+fn write_chunks(mut stream: &UnixStream, media_type: &str, pieces: &[Vec<u8>]) {
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {media_type}\r\ntransfer-encoding: chunked\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("written");
     for piece in pieces {
         let head = format!("{:x}\r\n", piece.len());
         stream.write_all(head.as_bytes()).expect("written");
@@ -212,6 +226,11 @@ fn sse(id: &str, event: &Event) -> Vec<u8> {
     format!("id: {id}\nevent: x\ndata: {}\n\n", json(event)).into_bytes()
 }
 
+fn frame(id: &str, event: &Event) -> Vec<u8> {
+    let (head, body) = framed::event(id, event.clone()).expect("a frame");
+    [head, body].concat()
+}
+
 fn output(offset: u64, text: &str) -> Event {
     Event::Output(OutputEvent {
         task: TaskId(7),
@@ -220,8 +239,7 @@ fn output(offset: u64, text: &str) -> Event {
         attempt: 1,
         stream: Stream::Stdout,
         offset,
-        data: Some(text.into()),
-        data_base64: None,
+        bytes: text.to_owned().into(),
     })
 }
 
@@ -335,6 +353,57 @@ async fn events_are_taken_up_where_the_connection_broke() {
 }
 
 #[tokio::test]
+async fn frames_are_asked_for_and_taken_up_as_events_are() {
+    let cut = frame("3", &output(8, "two"));
+    let server = Server::start(vec![
+        Act::FramesAndBreak(vec![
+            frame("1", &Event::Task(task(false))),
+            framed::ALIVE.to_vec(),
+            frame("2", &output(0, "one")),
+            cut[..cut.len() - 1].to_vec(),
+        ]),
+        Act::Frames(vec![
+            frame("3", &output(8, "two")),
+            frame("4", &Event::Task(task(true))),
+        ]),
+    ]);
+    let events: Vec<_> = server.client.events(TaskId(7)).collect().await;
+    let events: Vec<_> = events.into_iter().map(|event| event.expect("an event")).collect();
+    let expected = [
+        ("1".to_owned(), Event::Task(task(false))),
+        ("2".to_owned(), output(0, "one")),
+        ("3".to_owned(), output(8, "two")),
+        ("4".to_owned(), Event::Task(task(true))),
+    ];
+    assert_eq!(events, expected);
+    let asked = server.asked();
+    let wanted = format!("accept: {}, text/event-stream;q=0.5\r\n", framed::MEDIA_TYPE);
+    assert!(asked[0].headers.contains(&wanted), "{asked:?}");
+    assert!(asked[1].headers.contains("last-event-id: 2\r\n"), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_frame_that_cannot_be_read_is_told_and_not_asked_for_again() {
+    let mut frame = vec![2, 0, 0, 0, 0, 0, 0, 0];
+    frame.extend_from_slice(b"{}");
+    let problem = Problem::new(Code::Internal, "the disk is gone");
+    for (piece, told) in [
+        (frame, "cannot be read"),
+        (
+            framed::problem(&problem).expect("a frame").to_vec(),
+            "the disk is gone",
+        ),
+    ] {
+        let server = Server::start(vec![Act::Frames(vec![piece])]);
+        let events: Vec<_> = server.client.events(TaskId(7)).collect().await;
+        assert_eq!(events.len(), 1);
+        let problem = events[0].as_ref().expect_err("a problem");
+        assert!(problem.detail.contains(told), "{problem}");
+        assert_eq!(server.asked().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_begins_anew_repeats_no_output() {
     let server = Server::start(vec![
         Act::StreamAndBreak(vec![
@@ -355,7 +424,7 @@ async fn a_stream_that_begins_anew_repeats_no_output() {
     let texts: Vec<String> = events
         .into_iter()
         .filter_map(|event| match event.expect("an event").1 {
-            Event::Output(output) => output.data,
+            Event::Output(output) => Some(String::from_utf8_lossy(&output.bytes).into_owned()),
             _ => None,
         })
         .collect();

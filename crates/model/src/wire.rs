@@ -1,6 +1,10 @@
 //! The types that cross the HTTP API: requests, answers and live events. JSON, field names as they
 //! stand here; what CLI users see with `--json` is [`TaskReport`].
 
+pub mod framed;
+mod output;
+
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{TaskId, Timestamp};
@@ -372,12 +376,11 @@ pub struct RunEvent {
     pub truncated: bool,
 }
 
-/// See [`Event::Output`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+/// See [`Event::Output`]. In JSON the bytes are `data` where they are text (UTF-8, at most an eighth of it
+/// control characters), else `data_base64`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputEvent {
     /// The task.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub task: TaskId,
     /// The host's place in the task's targets.
     pub index: u32,
@@ -390,12 +393,8 @@ pub struct OutputEvent {
     /// Where these bytes begin in the run's output log. It grows within an attempt; it is a place to
     /// compare, not a count of bytes.
     pub offset: u64,
-    /// The bytes, where they are text: UTF-8, at most an eighth of it control characters.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<String>,
-    /// The bytes in base64, where they are not text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data_base64: Option<String>,
+    /// The bytes.
+    pub bytes: Bytes,
 }
 
 /// `POST /api/v1/patterns/expand`: the hosts that a pattern names.

@@ -1,72 +1,155 @@
-//! The live events of a task as server-sent events.
+//! The live events of a task, as server-sent events or as frames.
 
 use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderMap, HeaderValue, Response, header};
 use bytes::Bytes;
 use futures_util::Stream;
 use muster_engine::Watcher;
 use muster_model::Problem;
 use muster_model::problem::Code;
-use muster_model::wire::Event;
+use muster_model::wire::{Event, framed};
 use muster_runtime::{CancellationToken, clock};
 
-/// A comment is sent after this much silence, so that both ends find out when the other has gone.
+/// A sign of life is sent after this much silence, so that both ends find out when the other has gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How events are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// For browsers and programs.
+    ServerSent,
+    /// [`framed`]: for who asks for it.
+    Framed,
+}
+
+impl Form {
+    /// Returns the form that a client takes: frames where its `Accept` names them.
+    pub(crate) fn wanted(headers: &HeaderMap) -> Self {
+        let names_frames = |value: &HeaderValue| {
+            let kinds = value.to_str().unwrap_or_default().split(',');
+            kinds
+                .filter_map(|kind| kind.split(';').next())
+                .any(|kind| kind.trim().eq_ignore_ascii_case(framed::MEDIA_TYPE))
+        };
+        if headers.get_all(header::ACCEPT).iter().any(names_frames) {
+            Self::Framed
+        } else {
+            Self::ServerSent
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::ServerSent => "text/event-stream",
+            Self::Framed => framed::MEDIA_TYPE,
+        }
+    }
+
+    fn alive(self) -> Bytes {
+        Bytes::from_static(match self {
+            Self::ServerSent => b":\n\n",
+            Self::Framed => framed::ALIVE,
+        })
+    }
+
+    /// Writes one event, in two pieces, of which the second may be empty.
+    fn event(self, id: &str, event: Event) -> (Bytes, Bytes) {
+        let written = match self {
+            Self::ServerSent => server_sent(id, &event).map(|whole| (whole, Bytes::new())),
+            Self::Framed => framed::event(id, event),
+        };
+        written.unwrap_or_else(|error| {
+            let problem = Problem::new(Code::Internal, format!("an event cannot be written: {error}"));
+            (self.problem(&problem), Bytes::new())
+        })
+    }
+
+    /// The stream's status is long sent: a problem on the way is an event of its own, and the last one.
+    fn problem(self, problem: &Problem) -> Bytes {
+        match self {
+            Self::ServerSent => {
+                let data = serde_json::to_string(problem).unwrap_or_default();
+                format!("event: problem\ndata: {data}\n\n").into()
+            }
+            Self::Framed => framed::problem(problem).unwrap_or_default(),
+        }
+    }
+}
 
 /// Returns the answer that tells what `watcher` sees, until the task is done or `work` is cancelled.
 ///
 /// The watcher is asked for the next event when the client has taken the last one, and is dropped with the
 /// answer's body when the client goes.
-pub(crate) fn answer(watcher: Watcher, work: CancellationToken) -> Response<Body> {
-    let mut response = Response::new(Body::from_stream(stream(watcher, work)));
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/event-stream"),
-    );
+pub(crate) fn answer(watcher: Watcher, form: Form, work: CancellationToken) -> Response<Body> {
+    let mut response = Response::new(Body::from_stream(stream(watcher, form, work)));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
     response
 }
 
-fn stream(watcher: Watcher, work: CancellationToken) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    futures_util::stream::unfold(Some((watcher, work)), |state| async move {
-        let (mut watcher, work) = state?;
+/// What is left to tell.
+struct Telling {
+    watcher: Watcher,
+    form: Form,
+    work: CancellationToken,
+    /// The second piece of the event whose first was told last.
+    rest: Bytes,
+}
+
+fn stream(
+    watcher: Watcher,
+    form: Form,
+    work: CancellationToken,
+) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
+    let telling = Telling {
+        watcher,
+        form,
+        work,
+        rest: Bytes::new(),
+    };
+    futures_util::stream::unfold(Some(telling), |telling| async move {
+        let mut telling = telling?;
+        let rest = std::mem::take(&mut telling.rest);
+        if !rest.is_empty() {
+            return Some((Ok(rest), Some(telling)));
+        }
         let next = tokio::select! {
             // The client comes back with the last id it saw, to this server's successor.
-            () = work.cancelled() => return None,
-            next = clock::deadline(KEEP_ALIVE, watcher.next()) => next,
+            () = telling.work.cancelled() => return None,
+            next = clock::deadline(KEEP_ALIVE, telling.watcher.next()) => next,
         };
+        let form = telling.form;
         match next {
-            Err(clock::Elapsed) => Some((Ok(Bytes::from_static(b":\n\n")), Some((watcher, work)))),
-            Ok(Ok(Some((id, event)))) => Some((Ok(written(&id, &event)), Some((watcher, work)))),
+            Err(clock::Elapsed) => Some((Ok(form.alive()), Some(telling))),
+            Ok(Ok(Some((id, event)))) => {
+                let (first, rest) = form.event(&id, event);
+                telling.rest = rest;
+                Some((Ok(first), Some(telling)))
+            }
             Ok(Ok(None)) => None,
-            Ok(Err(problem)) => Some((Ok(problem_event(&problem)), None)),
+            Ok(Err(problem)) => Some((Ok(form.problem(&problem)), None)),
         }
     })
 }
 
 /// Writes one event. JSON has no line breaks outside its texts, and inside them they are escaped.
-fn written(id: &str, event: &Event) -> Bytes {
-    let name = match event {
-        Event::Reset => "reset",
-        Event::Task(_) => "task",
-        Event::Run(_) => "run",
-        Event::Output(_) => "output",
+fn server_sent(id: &str, event: &Event) -> serde_json::Result<Bytes> {
+    let (name, size) = match event {
+        Event::Reset => ("reset", 0),
+        Event::Task(_) => ("task", 0),
+        Event::Run(_) => ("run", 0),
+        Event::Output(output) => ("output", output.bytes.len()),
     };
-    match serde_json::to_string(event) {
-        Ok(data) => format!("id: {id}\nevent: {name}\ndata: {data}\n\n").into(),
-        Err(error) => problem_event(&Problem::new(
-            Code::Internal,
-            format!("an event cannot be written: {error}"),
-        )),
-    }
-}
-
-/// The stream's status is long sent: a problem on the way is an event of its own, and the last one.
-fn problem_event(problem: &Problem) -> Bytes {
-    let data = serde_json::to_string(problem).unwrap_or_default();
-    format!("event: problem\ndata: {data}\n\n").into()
+    // Room for output with few characters to escape.
+    let mut text = Vec::with_capacity(size + size / 16 + 512);
+    text.extend_from_slice(format!("id: {id}\nevent: {name}\ndata: ").as_bytes());
+    serde_json::to_writer(&mut text, event)?;
+    text.extend_from_slice(b"\n\n");
+    Ok(text.into())
 }
 
 #[cfg(test)]
@@ -85,15 +168,33 @@ mod tests {
             attempt: 1,
             stream: OutputStream::Stdout,
             offset: 0,
-            data: Some("one\r\ndata: two\n\nid: 9\u{2028}".into()),
-            data_base64: None,
+            bytes: "one\r\ndata: two\n\nid: 9\u{2028}".into(),
         });
-        let text = String::from_utf8(written("12.5", &event).to_vec()).expect("text");
+        let text = String::from_utf8(server_sent("12.5", &event).expect("JSON").to_vec()).expect("text");
         let lines: Vec<_> = text.split('\n').collect();
         assert_eq!(lines.len(), 5, "{text}");
         assert_eq!(lines[..2], ["id: 12.5", "event: output"]);
         let data = lines[2].strip_prefix("data: ").expect("data");
         assert_eq!(serde_json::from_str::<Event>(data).ok(), Some(event));
         assert_eq!(lines[3..], ["", ""]);
+    }
+
+    #[test]
+    fn frames_are_for_who_asks_for_them() {
+        for (accept, form) in [
+            ("application/vnd.muster.events, text/event-stream", Form::Framed),
+            (
+                "text/event-stream;q=0.5,Application/vnd.Muster.Events;q=1",
+                Form::Framed,
+            ),
+            ("text/event-stream", Form::ServerSent),
+            ("*/*", Form::ServerSent),
+            ("application/vnd.muster.events2", Form::ServerSent),
+        ] {
+            let mut headers = HeaderMap::new();
+            assert_eq!(Form::wanted(&headers), Form::ServerSent);
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(Form::wanted(&headers), form, "{accept}");
+        }
     }
 }

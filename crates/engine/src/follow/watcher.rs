@@ -10,8 +10,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use muster_model::event::Ending;
 use muster_model::problem::Code;
 use muster_model::wire::{Event, OutputEvent, RunEvent, TaskView};
@@ -469,7 +467,9 @@ impl Watcher {
             self.tail_on(number + 1);
             return Ok(());
         }
-        let mut log = read_log(&self.core, run, attempt, start, STEP).await?;
+        // No more than is wanted now: a reader that lags behind many small steps would read the rest once for each.
+        let most = usize::try_from(to - start).map_or(STEP, |wanted| wanted.min(STEP));
+        let mut log = read_log(&self.core, run, attempt, start, most).await?;
         let frames = decode(&mut log, run)?;
         if frames.is_empty() {
             // The cache has lost it, or the attempt is over and its log gone: the end of the run tells.
@@ -518,10 +518,6 @@ impl Watcher {
                 break;
             }
             let end = offset + (output::FRAME_HEAD + frame.bytes.len()) as u64;
-            let (data, data_base64) = match text_of(&frame.bytes) {
-                Some(text) => (Some(text.to_owned()), None),
-                None => (None, Some(STANDARD.encode(&frame.bytes))),
-            };
             let event = OutputEvent {
                 task: self.id,
                 index,
@@ -529,8 +525,7 @@ impl Watcher {
                 attempt,
                 stream: frame.stream,
                 offset,
-                data,
-                data_base64,
+                bytes: frame.bytes,
             };
             self.ready.push_back((id(end), Event::Output(event)));
             offset = end;
@@ -554,20 +549,6 @@ impl Watcher {
             return Ok(());
         }
         self.core.reconcile(live).await
-    }
-}
-
-/// Returns bytes as text where JSON is a good way to send them: UTF-8, and not so full of control characters
-/// that their escapes, six bytes each, make it several times as long.
-fn text_of(bytes: &[u8]) -> Option<&str> {
-    let controls = bytes
-        .iter()
-        .filter(|byte| **byte < 0x20 && !byte.is_ascii_whitespace())
-        .count();
-    if controls > bytes.len() / 8 {
-        None
-    } else {
-        std::str::from_utf8(bytes).ok()
     }
 }
 
@@ -619,17 +600,6 @@ fn run_event_of(run: &RunRecord) -> RunEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_that_json_would_blow_up_are_no_text() {
-        assert_eq!(text_of("grün\n\t".as_bytes()), Some("grün\n\t"));
-        assert_eq!(
-            text_of(b"a long line with one \0 in it"),
-            Some("a long line with one \0 in it")
-        );
-        assert_eq!(text_of(&[0; 1000]), None);
-        assert_eq!(text_of(b"\xff"), None);
-    }
 
     #[test]
     fn event_ids_are_read_back() {

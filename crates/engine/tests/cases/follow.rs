@@ -15,7 +15,7 @@ fn outputs(events: &[(String, Event)]) -> HashMap<String, String> {
             outputs
                 .entry(output.host.clone())
                 .or_default()
-                .push_str(output.data.as_deref().unwrap_or("?"));
+                .push_str(&String::from_utf8_lossy(&output.bytes));
         }
     }
     outputs

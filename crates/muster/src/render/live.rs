@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use muster_model::wire::{Event, OutputEvent, RunEvent};
 use muster_model::{RunState, Stream};
 
@@ -17,6 +15,16 @@ use super::words::Ending;
 const LINE_BYTES: usize = 64 * 1024;
 /// Names of hosts are padded to at most this width.
 const NAME_WIDTH: usize = 24;
+
+impl Host {
+    /// Returns the beginning of a line whose end has not come.
+    fn held(&mut self, lane: Lane) -> &mut Vec<u8> {
+        match lane {
+            Lane::Out => &mut self.out,
+            Lane::Err => &mut self.err,
+        }
+    }
+}
 
 /// Turns events into lines.
 #[derive(Debug)]
@@ -119,15 +127,7 @@ impl Live {
     }
 
     fn output(&mut self, output: &OutputEvent, screen: &mut Screen) {
-        let decoded;
-        let bytes = match (&output.data, &output.data_base64) {
-            (Some(text), _) => text.as_bytes(),
-            (None, Some(base64)) => {
-                decoded = STANDARD.decode(base64).unwrap_or_default();
-                &decoded
-            }
-            (None, None) => &[],
-        };
+        let bytes = &output.bytes[..];
         let lane = match output.stream {
             Stream::Stdout => Lane::Out,
             Stream::Stderr => Lane::Err,
@@ -149,16 +149,29 @@ impl Live {
         let Some(host) = self.hosts.get_mut(&output.index) else {
             return;
         };
-        let held = match lane {
-            Lane::Out => &mut host.out,
-            Lane::Err => &mut host.err,
-        };
-        held.extend_from_slice(bytes);
-        let mut lines = Vec::new();
-        cut(held, &mut lines);
         let name = host.name.clone();
-        for line in lines {
-            self.line(lane, &name, &line, screen);
+        let mut held = std::mem::take(host.held(lane));
+        let prefix = self.prefix(lane, &name);
+        let mut rest = bytes;
+        while let Some(length) = memchr::memchr(b'\n', rest) {
+            if held.is_empty() {
+                self.line(lane, &prefix, &rest[..length], screen);
+            } else {
+                held.extend_from_slice(&rest[..length]);
+                self.line(lane, &prefix, &held, screen);
+                held.clear();
+            }
+            rest = &rest[length + 1..];
+        }
+        held.extend_from_slice(rest);
+        let mut shown = 0;
+        while let Some(length) = too_long(&held[shown..]) {
+            self.line(lane, &prefix, &held[shown..shown + length], screen);
+            shown += length;
+        }
+        held.drain(..shown);
+        if let Some(host) = self.hosts.get_mut(&output.index) {
+            *host.held(lane) = held;
         }
     }
 
@@ -187,19 +200,22 @@ impl Live {
         ];
         for (lane, rest) in rests {
             if !rest.is_empty() {
-                self.line(lane, &name, &rest, screen);
+                self.line(lane, &self.prefix(lane, &name), &rest, screen);
             }
         }
     }
 
-    fn line(&self, lane: Lane, name: &str, line: &[u8], screen: &mut Screen) {
-        let prefix = if self.terminals.is_terminal(lane) {
-            let pad = " ".repeat(self.width.saturating_sub(name.chars().count()));
-            let colour = if lane == Lane::Err { RED } else { colour_of(name) };
-            format!("{}{pad} ", self.paint(lane, colour, &format!("{name}:")))
-        } else {
-            format!("{name}: ")
-        };
+    /// Returns what stands before the lines of a host.
+    fn prefix(&self, lane: Lane, name: &str) -> String {
+        if !self.terminals.is_terminal(lane) {
+            return format!("{name}: ");
+        }
+        let pad = " ".repeat(self.width.saturating_sub(name.chars().count()));
+        let colour = if lane == Lane::Err { RED } else { colour_of(name) };
+        format!("{}{pad} ", self.paint(lane, colour, &format!("{name}:")))
+    }
+
+    fn line(&self, lane: Lane, prefix: &str, line: &[u8], screen: &mut Screen) {
         let into = screen.lane(lane);
         into.extend_from_slice(prefix.as_bytes());
         if self.terminals.is_terminal(lane) {
@@ -234,23 +250,16 @@ fn colour_of(name: &str) -> u8 {
     COLOURS[sum % COLOURS.len()]
 }
 
-/// Takes the whole lines off the front of `held`; one that has grown too long is cut.
-fn cut(held: &mut Vec<u8>, lines: &mut Vec<Vec<u8>>) {
-    let mut start = 0;
-    while let Some(length) = held[start..].iter().position(|byte| *byte == b'\n') {
-        lines.push(held[start..start + length].to_vec());
-        start += length + 1;
+/// Returns how much of the beginning of a line to show, where it has grown too long.
+fn too_long(line: &[u8]) -> Option<usize> {
+    if line.len() <= LINE_BYTES {
+        return None;
     }
-    while held.len() - start > LINE_BYTES {
-        // Not within a character: the bytes that follow a character's first one begin with 10.
-        let whole = (0..4)
-            .map(|back| start + LINE_BYTES - back)
-            .find(|end| held[*end] & 0xc0 != 0x80);
-        let end = whole.unwrap_or(start + LINE_BYTES);
-        lines.push(held[start..end].to_vec());
-        start = end;
-    }
-    held.drain(..start);
+    // Not within a character: the bytes that follow a character's first one begin with 10.
+    let whole = (LINE_BYTES - 3..=LINE_BYTES)
+        .rev()
+        .find(|end| line[*end] & 0xc0 != 0x80);
+    Some(whole.unwrap_or(LINE_BYTES))
 }
 
 #[cfg(test)]

@@ -169,18 +169,26 @@ pub(super) struct EventsQuery {
     last_event_id: Option<String>,
 }
 
-/// Follow a task live, as server-sent events, until it is done.
+/// Follow a task live, until it is done: as server-sent events, or as frames where `Accept` names them.
 ///
 /// The stream begins with a `task` event, or, where it is taken up again by `Last-Event-ID`, with what came
 /// after that event; it ends after a `task` event whose state is `done`. A `problem` event, whose data is a
 /// problem detail, ends a stream that cannot go on.
+///
+/// A frame (`application/vnd.muster.events`) is `head length: u32 | body length: u32 | head | body`, both lengths
+/// little-endian. The head is JSON: `{"id": …, "event": …}` with the same ids and events, or `{"problem": …}`. The body
+/// of an output event is its bytes as the host wrote them, at most 256 KiB, in place of `data` and `data_base64`. A
+/// frame whose lengths are both 0 says only that the stream is alive.
 #[utoipa::path(get, path = "/tasks/{id}/events", tag = "tasks",
     params(
         ("id" = u64, Path, description = "The task's number."),
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen."),
         EventsQuery,
     ),
-    responses((status = 200, body = Event, content_type = "text/event-stream")))]
+    responses((status = 200, content(
+        (Event = "text/event-stream"),
+        ("application/vnd.muster.events"),
+    ))))]
 pub(super) async fn events(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -202,7 +210,8 @@ pub(super) async fn events(
         .engine
         .watch(id, resume.filter(|text| !text.is_empty()))
         .await?;
-    Ok(events::answer(watcher, api.work.clone()))
+    let form = events::Form::wanted(&headers);
+    Ok(events::answer(watcher, form, api.work.clone()))
 }
 
 /// Reads the task's number in an address.

@@ -23,7 +23,6 @@ fn task(total: u32) -> Event {
 }
 
 fn output(index: u32, host: &str, stream: Stream, bytes: &[u8]) -> Event {
-    let text = std::str::from_utf8(bytes).ok().map(str::to_owned);
     Event::Output(OutputEvent {
         task: TaskId(7),
         index,
@@ -31,8 +30,7 @@ fn output(index: u32, host: &str, stream: Stream, bytes: &[u8]) -> Event {
         attempt: 1,
         stream,
         offset: 0,
-        data_base64: text.is_none().then(|| STANDARD.encode(bytes)),
-        data: text,
+        bytes: bytes.to_vec().into(),
     })
 }
 

@@ -114,22 +114,28 @@ impl Place for Folder {
             Err(error) => return Err(failed(error)),
         };
         let left = file.metadata().map_err(failed)?.len().saturating_sub(from);
-        // Room for at least one frame of any length.
-        let room = most.max(FRAME_HEAD + FRAME_BODY);
-        let room = usize::try_from(left).map_or(room, |left| left.min(room));
-        let mut log = BytesMut::zeroed(room);
-        let read = read_at_most(&file, &mut log, from).map_err(failed)?;
-        log.truncate(read);
-        match frames::within(&log, most) {
-            Some(length) => {
-                log.truncate(length);
-                Ok(Some(log.freeze()))
+        let read = |room: usize| {
+            let room = usize::try_from(left).map_or(room, |left| left.min(room));
+            let mut log = BytesMut::zeroed(room);
+            let read = read_at_most(&file, &mut log, from).map_err(failed)?;
+            log.truncate(read);
+            match frames::within(&log, most) {
+                Some(length) => {
+                    log.truncate(length);
+                    Ok(log.freeze())
+                }
+                None => Err(
+                    Error::new(ErrorKind::Corrupt, format!("read {key} at byte {from}"))
+                        .caused_by("no frame begins there, or the file is damaged"),
+                ),
             }
-            None => Err(
-                Error::new(ErrorKind::Corrupt, format!("read {key} at byte {from}"))
-                    .caused_by("no frame begins there, or the file is damaged"),
-            ),
+        };
+        let log = read(most)?;
+        if log.is_empty() && left > most as u64 {
+            // The first frame is longer than that, whatever its length.
+            return read(FRAME_HEAD + FRAME_BODY).map(Some);
         }
+        Ok(Some(log))
     }
 
     fn discard(&self, key: LogKey) -> Result<(), Error> {
