@@ -22,14 +22,15 @@ impl Core {
         validate::request_id(&retry.request_id)?;
         let task = self.task(id).await?;
         if task.finished_at.is_none() {
-            let open = task.counts.open();
-            return Err(Problem::new(
-                Code::Conflict,
-                format!("task {id} is not done: {open} runs are open"),
-            )
-            .hint(format!(
-                "wait with `muster follow {id}`, or end it with `muster cancel {id}`"
-            )));
+            let open = match task.counts.open() {
+                1 => "1 run is".to_owned(),
+                open => format!("{open} runs are"),
+            };
+            return Err(
+                Problem::new(Code::Conflict, format!("task {id} is not done: {open} open")).hint(format!(
+                    "wait with `muster follow {id}`, or end it with `muster cancel {id}`"
+                )),
+            );
         }
         if task.counts.succeeded == task.counts.total {
             return Err(
