@@ -376,7 +376,8 @@ impl Pool {
         }
     }
 
-    /// Starts the sweeper, once.
+    /// Starts the sweeper where none is at work. It ends when there is nothing left to be swept: a server without SSH
+    /// connections is not woken up for them.
     fn sweep_in_background(self: &Arc<Self>) {
         if self.sweeping.swap(true, Ordering::AcqRel) {
             return;
@@ -394,8 +395,20 @@ impl Pool {
                 for connection in pool.take_idle() {
                     connection.hang_up().await;
                 }
+                if pool.has_swept_all() {
+                    return;
+                }
             }
         });
+    }
+
+    /// Tells whether the sweeper may end. Who adds a connection later starts another one.
+    fn has_swept_all(&self) -> bool {
+        let hosts = self.hosts();
+        if hosts.is_empty() {
+            self.sweeping.store(false, Ordering::Release);
+        }
+        hosts.is_empty()
     }
 
     /// Takes out the connections that nobody needs, and forgets hosts without one.
