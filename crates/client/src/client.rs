@@ -122,6 +122,17 @@ impl Client {
         self.json(Call::get(format!("/tasks/{id}"))).await
     }
 
+    /// Returns a task when it is done, or after a second, or sooner where the server does not wait.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-task`.
+    pub async fn task_when_done(&self, id: TaskId) -> Result<TaskView, Problem> {
+        let mut call = Call::get(format!("/tasks/{id}"));
+        call.headers.insert("prefer", HeaderValue::from_static("wait=1"));
+        self.json(call).await
+    }
+
     /// Returns a page of a task's runs.
     ///
     /// # Errors

@@ -116,6 +116,29 @@ impl Engine {
         self.core.task(id).await
     }
 
+    /// Returns a task when it is done, at the latest after `limit`. Cancel-safe.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-task`.
+    pub async fn task_when_done(&self, id: TaskId, limit: Duration) -> Result<TaskRecord, Problem> {
+        let task = self.core.task(id).await?;
+        if task.finished_at.is_some() || limit.is_zero() {
+            return Ok(task);
+        }
+        let done = async {
+            match self.core.hub.find(id) {
+                Some(live) => {
+                    let _ = live.subscribe().wait_for(|_| live.is_done()).await;
+                }
+                // Another process has it: nothing is heard of its end here.
+                None => std::future::pending().await,
+            }
+        };
+        let _ = clock::deadline(limit, done).await;
+        self.core.task(id).await
+    }
+
     /// Returns tasks, newest first.
     ///
     /// # Errors

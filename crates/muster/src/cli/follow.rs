@@ -19,6 +19,8 @@ use crate::render::{Screen, words};
 
 /// The progress line is looked after this often.
 const TICK: Duration = Duration::from_millis(100);
+/// The end of a task is asked for at most this often.
+const PAUSE: Duration = Duration::from_millis(100);
 /// So many events, at most, are shown in one go.
 const AT_ONCE: usize = 256;
 /// So many bytes, at most, are shown in one go, the last event's aside.
@@ -137,18 +139,19 @@ pub async fn wait(context: &mut Context, client: &Client, id: TaskId) -> Result<
     let begun = monotonic();
     let mut progress = Progress::default();
     loop {
-        let task = client.task(id).await?;
+        let asked = monotonic();
+        let task = client.task_when_done(id).await?;
         if task.state == TaskState::Done {
             context.console.clear().await;
             return Ok(task);
         }
-        let elapsed = monotonic().saturating_sub(begun);
+        let now = monotonic();
         progress.counts(task.counts);
-        if let Some(line) = progress.due(elapsed) {
+        if let Some(line) = progress.due(now.saturating_sub(begun)) {
             context.console.progress(&line).await;
         }
-        // A tenth of the time that it has taken: what is quick is seen quickly, what is slow seldom asked for.
-        let pause = (elapsed / 10).clamp(Duration::from_millis(10), Duration::from_millis(500));
-        tokio::time::sleep(pause).await;
+        // A server that does not wait is not asked without a pause.
+        let waited = now.saturating_sub(asked);
+        tokio::time::sleep(PAUSE.saturating_sub(waited)).await;
     }
 }

@@ -1,5 +1,7 @@
 //! Tasks: submit, find, follow, cancel, retry.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, Response, StatusCode, header};
@@ -19,6 +21,8 @@ use crate::problem::{Failure, clipped};
 
 /// The most tasks on a page.
 const PAGE: u64 = 500;
+/// The longest that an answer waits for the end of a task.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// The tasks on a page that does not say how many.
 const USUAL_PAGE: u64 = 100;
 
@@ -121,16 +125,37 @@ pub(super) async fn list(
     Ok(axum::Json(TaskPage { tasks, next_before }))
 }
 
-/// Show a task.
+/// Show a task. With `Prefer: wait=N` (RFC 7240) the answer comes when the task is done, at the latest after N seconds.
 #[utoipa::path(get, path = "/tasks/{id}", tag = "tasks",
-    params(("id" = u64, Path, description = "The task's number.")),
+    params(
+        ("id" = u64, Path, description = "The task's number."),
+        ("Prefer" = Option<String>, Header, description = "`wait=N`: wait for the task's end, at most N seconds, \
+            and no more than 30."),
+    ),
     responses((status = 200, body = TaskView)))]
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<axum::Json<TaskView>, Failure> {
-    let task = api.engine.task(task_id(&id)?).await?;
+    let id = task_id(&id)?;
+    let task = tokio::select! {
+        task = api.engine.task_when_done(id, preferred_wait(&headers)) => task?,
+        // The client asks this server's successor.
+        () = api.work.cancelled() => api.engine.task(id).await?,
+    };
     Ok(axum::Json(TaskView::from(&task)))
+}
+
+/// Returns how long a client would wait. What is not understood is no preference, as RFC 7240 has it.
+fn preferred_wait(headers: &HeaderMap) -> Duration {
+    let preferences = headers.get_all("prefer").iter();
+    let seconds = preferences
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|preference| preference.trim().strip_prefix("wait="))
+        .find_map(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(0)).min(LONGEST_WAIT)
 }
 
 /// Cancel a task. The answer comes at once; its runs end as their hosts answer.
@@ -273,5 +298,22 @@ mod tests {
         };
         let why = filter(query).expect_err("no time");
         assert!(why.contains("since: 'yesterday' is not a time"), "{why}");
+    }
+
+    #[test]
+    fn a_wait_is_bounded_and_nonsense_is_no_wait() {
+        for (prefer, seconds) in [
+            ("wait=1", 1),
+            ("respond-async, wait=10", 10),
+            ("wait=86400", 30),
+            ("wait=-1", 0),
+            ("wait=", 0),
+            ("return=minimal", 0),
+        ] {
+            let mut headers = HeaderMap::new();
+            assert_eq!(preferred_wait(&headers), Duration::ZERO);
+            headers.insert("prefer", header::HeaderValue::from_static(prefer));
+            assert_eq!(preferred_wait(&headers), Duration::from_secs(seconds), "{prefer}");
+        }
     }
 }
