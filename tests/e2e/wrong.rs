@@ -130,3 +130,15 @@ fn a_socket_that_belongs_to_somebody_else_is_not_used() {
     refused(&done, &["server.sock"]);
     assert!(servers(&home).is_empty());
 }
+
+#[test]
+fn hosts_that_are_none_are_named() {
+    let home = Home::new().expect("a home");
+    refused(&muster(&home, &["hosts", "add", ""]), &["'' names no host"]);
+    refused(
+        &muster(&home, &["hosts", "set", "a!a", "--user", "x"]),
+        &["a!a", "no host"],
+    );
+    let listed = muster(&home, &["hosts", "list", "--json"]);
+    assert_eq!(listed.stdout.trim(), "[]", "{listed:#?}");
+}

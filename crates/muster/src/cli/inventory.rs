@@ -193,8 +193,16 @@ fn names(patterns: &[String]) -> Result<Vec<HostName>, Problem> {
         )
         .hint("write names and patterns such as web[01-20]; the user goes into --user"));
     }
-    pattern::expand_all(patterns, &[], &NoGroups)
-        .map_err(|error| Problem::new(error.code(), error.to_string()))?
+    let names = pattern::expand_all(patterns, &[], &NoGroups)
+        .map_err(|error| Problem::new(error.code(), error.to_string()))?;
+    if names.is_empty() {
+        return Err(Problem::new(
+            Code::InvalidRequest,
+            format!("'{}' names no host", patterns.join(" ")),
+        )
+        .hint("write names and patterns such as web[01-20]"));
+    }
+    names
         .into_iter()
         .map(|name| {
             name.parse::<HostName>()
