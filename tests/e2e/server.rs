@@ -1,8 +1,9 @@
 //! The server's life: started once, found by all, and gone when there is nothing to do.
 
+use muster_testkit::home::Home;
 use muster_testkit::{proc, wait};
 
-use crate::support::{Done, PATIENCE, World, server, servers};
+use crate::support::{Done, PATIENCE, World, kill, muster, server, servers};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_commands_in_the_same_instant_start_one_server() {
@@ -111,4 +112,22 @@ async fn without_a_daemon_the_command_is_its_own_server() {
     assert!(servers(&world.home).is_empty());
     let report = world.report("1");
     assert_eq!(report["task"]["counts"]["succeeded"], 2);
+}
+
+#[test]
+fn a_server_whose_socket_is_gone_is_told_of() {
+    let home = Home::new().expect("a home");
+    muster(&home, &["tasks"]).succeeded();
+    let pid = server(&home).to_string();
+    std::fs::remove_file(home.runtime_dir().join("muster/server.sock")).expect("the socket");
+    let done = muster(&home, &["server", "status"]);
+    assert_eq!(done.code, Some(3), "{done:#?}");
+    assert!(done.stderr.contains("nothing answers at"), "{done:#?}");
+    assert!(done.stderr.contains(&format!("kill {pid}")), "{done:#?}");
+    kill(server(&home));
+    let done = muster(&home, &["server", "status"]);
+    assert_eq!(
+        (done.code, done.stderr.as_str()),
+        (Some(3), "no server is running\n")
+    );
 }

@@ -45,8 +45,31 @@ pub(super) async fn find_running(settings: &Settings) -> Result<Option<Address>,
         return Ok(None);
     }
     paths.prepare()?;
-    let found = knock(&paths).await?;
-    Ok(found.map(|_| Address::Unix(paths.socket)))
+    match knock(&paths).await? {
+        Some(_) => Ok(Some(Address::Unix(paths.socket))),
+        None if held_by_another(&paths)? => Err(unheard(&paths, "a server of yours is running")),
+        None => Ok(None),
+    }
+}
+
+/// Tells whether a server runs. The lock is free again when this returns.
+fn held_by_another(paths: &Paths) -> Result<bool, Problem> {
+    match super::paths::look(&paths.server_lock)? {
+        Some(_) => Lock::try_take(&paths.server_lock).map(|lock| lock.is_none()),
+        None => Ok(false),
+    }
+}
+
+/// Says that there is a server that cannot be spoken to: somebody removed its socket, or it is just coming or going.
+fn unheard(paths: &Paths, what: &str) -> Problem {
+    let problem = Problem::new(
+        Code::Unavailable,
+        format!("{what}, but nothing answers at {}", paths.socket.display()),
+    );
+    match lock::holder(&paths.server_lock) {
+        Some(pid) => problem.hint(format!("where that lasts, end it: kill {pid}")),
+        None => problem,
+    }
 }
 
 /// Returns the server that the settings name, with the token for it.
@@ -193,14 +216,7 @@ async fn another(paths: &Paths, problem: &Problem) -> Result<(), Problem> {
     if knock(paths).await?.is_some() {
         return Ok(());
     }
-    let problem = Problem::new(
-        Code::Unavailable,
-        format!("{problem}, but nothing answers at {}", paths.socket.display()),
-    );
-    Err(match lock::holder(&paths.server_lock) {
-        Some(pid) => problem.hint(format!("end it: kill {pid}")),
-        None => problem,
-    })
+    Err(unheard(paths, &problem.to_string()))
 }
 
 async fn spawn(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
