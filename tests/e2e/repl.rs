@@ -180,3 +180,14 @@ fn the_demo_leaves_the_person_at_the_prompt_with_its_hosts() {
     terminal.enter("exit");
     assert!(terminal.child.wait().expect("it ends").success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_prompt_prints_results_in_the_form_that_was_asked_for() {
+    let Some(world) = World::new().await else { return };
+    let line = format!("run 'echo hi' --hosts {} --json\n", world.sshd.host(1));
+    let done = world.feed(&[], line.as_bytes()).succeeded();
+    assert_eq!(done.json()["runs"][0]["stdout"], "hi\n");
+    let line = format!("run 'echo hi' --hosts {}\n", world.sshd.host(1));
+    let done = world.feed(&[], line.as_bytes()).succeeded();
+    assert_eq!(done.stdout, "task id: 2\n");
+}

@@ -281,3 +281,24 @@ async fn a_reader_that_leaves_ends_it_quietly() {
         "{done:#?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_tasks_says_that_there_are_more() {
+    let Some(world) = World::new().await else { return };
+    for _ in 0..3 {
+        world.detach(&["run", "true", "--hosts", "localhost"]);
+    }
+    let two = world.muster(&["tasks", "--limit", "2"]).succeeded();
+    assert_eq!(two.stdout.lines().count(), 3, "{two:#?}");
+    assert!(
+        two.stderr
+            .contains("the newest 2 tasks are shown, and there are more"),
+        "{two:#?}"
+    );
+    let all = world.muster(&["tasks", "--limit", "3"]).succeeded();
+    assert_eq!(
+        (all.stdout.lines().count(), all.stderr.as_str()),
+        (4, ""),
+        "{all:#?}"
+    );
+}

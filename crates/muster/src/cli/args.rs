@@ -154,6 +154,12 @@ pub struct Output {
 }
 
 impl Output {
+    /// Tells whether a mode was asked for by name.
+    #[must_use]
+    pub fn is_asked(self) -> bool {
+        self.json || self.output.is_some()
+    }
+
     /// Returns the mode that was asked for.
     #[must_use]
     pub fn mode(self) -> Mode {

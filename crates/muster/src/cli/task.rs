@@ -7,7 +7,7 @@ use muster_model::wire::{self, Plan, Submit, TaskListing, TaskView};
 use muster_model::{Problem, RunState, TaskId, Timestamp, quantity};
 use muster_runtime::crash_point;
 
-use super::args::{CheckMode, CheckTask, Mode, Ping, Retry, Run, Script, Task, Tasks};
+use super::args::{CheckMode, CheckTask, Mode, Output, Ping, Retry, Run, Script, Task, Tasks};
 use super::context::{Context, Phase};
 use super::follow::{follow, wait};
 use super::report::{self, Pages};
@@ -43,22 +43,23 @@ async fn start(context: &mut Context, submit: Submit, args: &Task) -> Result<u8,
     let task = context.client().await?.submit(&submit).await?;
     // The secrets in it are wiped before a long wait.
     drop(submit);
-    accepted(context, &task, args.detach, args.output.mode()).await
+    accepted(context, &task, args.detach, args.output).await
 }
 
-/// Goes on with a task that exists: prints its number, or follows it.
-async fn accepted(context: &mut Context, task: &TaskView, detach: bool, mode: Mode) -> Result<u8, Stop> {
+/// Goes on with a task that exists: prints its number, or follows it. The prompt follows only where it was told how
+/// to print results.
+async fn accepted(context: &mut Context, task: &TaskView, detach: bool, output: Output) -> Result<u8, Stop> {
     crash_point!(NumberReceived);
     context.submitted.push(task.id);
     let leaving = context.phase.replace(Phase::Accepted(task.id)) == Phase::Leaving;
     if leaving {
         return Err(Stop::Interrupted(Left::Task(task.id)));
     }
-    if detach || context.at_prompt {
+    if detach || (context.at_prompt && !output.is_asked()) {
         context.print(&format!("task id: {}\n", task.id)).await?;
         return Ok(exit::SUCCESS);
     }
-    let code = Box::pin(follow(context, task.id, mode)).await?;
+    let code = Box::pin(follow(context, task.id, output.mode())).await?;
     // Its end was seen here: nobody has to be told of it.
     context.submitted.clear();
     Ok(code)
@@ -137,7 +138,20 @@ pub async fn list(context: &mut Context, args: &Tasks) -> Result<u8, Stop> {
             .print(&tasks_table(&tasks, &jiff::tz::TimeZone::system()))
             .await?;
     }
+    if query.before.is_some() && !tasks.is_empty() {
+        context.notice(&more_than(tasks.len())).await;
+    }
     Ok(exit::SUCCESS)
+}
+
+/// Says that there are more tasks than are shown.
+fn more_than(shown: usize) -> String {
+    let newest = if shown == 1 {
+        "the newest task is".to_owned()
+    } else {
+        format!("the newest {shown} tasks are")
+    };
+    format!("{newest} shown, and there are more: --limit N shows more of them")
 }
 
 fn tasks_table(tasks: &[TaskListing], zone: &jiff::tz::TimeZone) -> String {
@@ -211,7 +225,7 @@ pub async fn retry(context: &mut Context, args: &Retry) -> Result<u8, Stop> {
     context
         .notice(&format!("task {} retries task {}", task.id, args.id))
         .await;
-    accepted(context, &task, args.detach, args.output.mode()).await
+    accepted(context, &task, args.detach, args.output).await
 }
 
 /// `hosts ping`.

@@ -1,6 +1,6 @@
 //! The prompt: the commands of the command line, typed one after the other.
 //!
-//! `run` answers at once with the task's number; when a task that was started here ends, that is told above
+//! `run` answers at once with the task's number, except where it is told how to print results; when a task that was started here ends, that is told above
 //! the prompt. The line editor blocks and therefore lives on a thread of its own; everything else happens in
 //! the one loop of [`serve`], between two lines.
 
