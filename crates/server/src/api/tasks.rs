@@ -125,7 +125,9 @@ pub(super) async fn list(
     Ok(axum::Json(TaskPage { tasks, next_before }))
 }
 
-/// Show a task. With `Prefer: wait=N` (RFC 7240) the answer comes when the task is done, at the latest after N seconds.
+/// Show a task.
+///
+/// With `Prefer: wait=N` (RFC 7240) the answer comes when the task is done, at the latest after N seconds.
 #[utoipa::path(get, path = "/tasks/{id}", tag = "tasks",
     params(
         ("id" = u64, Path, description = "The task's number."),
