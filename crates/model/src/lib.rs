@@ -8,6 +8,7 @@ pub mod id;
 pub mod limits;
 pub mod output;
 pub mod pattern;
+pub mod policy;
 pub mod problem;
 pub mod quantity;
 pub mod run;

@@ -4,12 +4,13 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::{Counts, RunState, Timestamp};
+use muster_model::policy::{self, Stop};
+use muster_model::{Counts, Timestamp};
 use muster_runtime::clock;
 use tokio::sync::watch;
 
 use crate::core::Core;
-use crate::follow::{LOOK_AGAIN, LiveTask, Stop};
+use crate::follow::{LOOK_AGAIN, LiveTask};
 
 /// At most so many runs of a task are in the queue at a time, so that its memory does not grow with the
 /// task.
@@ -185,23 +186,10 @@ fn in_hand(live: &LiveTask, next: usize, wave_start: usize, counts: Counts) -> u
 
 /// Returns why a task starts no more runs, where that is so.
 pub(super) fn stopped(live: &LiveTask, now: Timestamp) -> Option<Stop> {
-    let options = &live.record.options;
-    if live.cancel.is_cancelled() {
-        return Some(Stop::Cancelled);
-    }
-    if options.expires_at.is_some_and(|at| at <= now) {
-        return Some(Stop::Expired);
-    }
-    let counts = live.counts();
-    let most = options.max_failures?;
-    (counts.failures() > most.of(counts.total)).then_some(Stop::TooManyFailures)
-}
-
-/// Returns the state that a stop gives to a run that has not started.
-pub(super) fn state_of(stop: Stop) -> RunState {
-    match stop {
-        Stop::Cancelled => RunState::Cancelled,
-        Stop::Expired => RunState::Expired,
-        Stop::TooManyFailures => RunState::Skipped,
-    }
+    policy::stopped(
+        &live.record.options,
+        live.counts(),
+        live.cancel.is_cancelled(),
+        now,
+    )
 }

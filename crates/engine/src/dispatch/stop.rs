@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use muster_model::policy::Stop;
 use muster_model::run::Change;
 use muster_model::{Outcome, RunKey, Transition};
 use muster_runtime::{clock, crash_point};
 
-use super::release::{state_of, stopped};
+use super::release::stopped;
 use crate::core::Core;
-use crate::follow::{LiveTask, Stop};
+use crate::follow::LiveTask;
 
 impl Core {
     /// Settles every queued run of a task. One that is being connected at the same moment either has its
@@ -57,6 +58,6 @@ impl Core {
                 ))
             }
         };
-        Outcome::plain(state_of(stop), why)
+        Outcome::plain(stop.state(), why)
     }
 }

@@ -25,14 +25,6 @@ pub(crate) struct Host {
     pub(crate) endpoint: Endpoint,
 }
 
-/// Why a task starts no more runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    Cancelled,
-    Expired,
-    TooManyFailures,
-}
-
 /// An open task in this process.
 pub(crate) struct LiveTask {
     /// The task as it was submitted; its counts are not kept up here.

@@ -7,7 +7,7 @@ mod watcher;
 
 pub(crate) use feed::Feed;
 pub(crate) use hub::LOOK_AGAIN;
-pub(crate) use hub::{Host, Hub, LiveTask, Stop};
+pub(crate) use hub::{Host, Hub, LiveTask};
 pub use read::OutputReader;
 pub(crate) use read::{decode, log_key, read_log};
 pub use watcher::Watcher;

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use muster_model::event::{Ending, Notice};
 use muster_model::run::Change;
-use muster_model::{ErrorKind, Options, Outcome, RunKey, RunState, Transition};
+use muster_model::{ErrorKind, RunKey, Transition};
 use muster_queue::Message;
 use muster_runtime::{Backoff, clock, crash_point};
 use muster_store::Applied;
@@ -131,100 +130,4 @@ pub(super) fn is_final(kind: ErrorKind) -> bool {
         kind,
         ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported | ErrorKind::Cancelled
     )
-}
-
-/// Decides whether a run that did not succeed is tried again, and returns the change.
-///
-/// It is tried again while the task has retries left; and, where the task has an expiry, a host that may
-/// come back is tried until then. A task that was cancelled tries nothing again.
-pub(crate) fn again_or_settle(
-    options: &Options,
-    attempt: u32,
-    cancelled: bool,
-    outcome: Outcome,
-    output: Option<Bytes>,
-) -> Change {
-    let failed = !matches!(outcome.state, RunState::Succeeded | RunState::Cancelled);
-    let in_retries = failed && outcome.state != RunState::Expired && attempt <= options.retries;
-    let waits_for_host = outcome.state == RunState::Unreachable
-        && options.expires_at.is_some()
-        && outcome.reason.is_some_and(muster_model::Unreachable::may_pass);
-    if !cancelled && (in_retries || waits_for_host) {
-        Change::Again { outcome }
-    } else {
-        Change::Settle { outcome, output }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use muster_model::{Timestamp, Unreachable};
-
-    use super::*;
-
-    fn is_again(change: &Change) -> bool {
-        matches!(change, Change::Again { .. })
-    }
-
-    #[test]
-    fn a_failed_run_is_tried_again_while_retries_are_left() {
-        let options = Options {
-            retries: 2,
-            ..Options::default()
-        };
-        let failed = || Outcome::plain(RunState::Failed, None);
-        assert!(is_again(&again_or_settle(&options, 1, false, failed(), None)));
-        assert!(is_again(&again_or_settle(&options, 2, false, failed(), None)));
-        assert!(!is_again(&again_or_settle(&options, 3, false, failed(), None)));
-        assert!(!is_again(&again_or_settle(
-            &Options::default(),
-            1,
-            false,
-            failed(),
-            None
-        )));
-    }
-
-    #[test]
-    fn a_cancelled_task_tries_nothing_again() {
-        let options = Options {
-            retries: 9,
-            ..Options::default()
-        };
-        let lost = Outcome::plain(RunState::Lost, None);
-        assert!(!is_again(&again_or_settle(&options, 1, true, lost, None)));
-    }
-
-    #[test]
-    fn success_and_cancel_are_never_tried_again() {
-        let options = Options {
-            retries: 9,
-            expires_at: Some(Timestamp(1)),
-            ..Options::default()
-        };
-        for state in [RunState::Succeeded, RunState::Cancelled, RunState::Expired] {
-            assert!(
-                !is_again(&again_or_settle(
-                    &options,
-                    1,
-                    false,
-                    Outcome::plain(state, None),
-                    None
-                )),
-                "{state}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_host_that_may_come_back_is_tried_until_the_task_expires() {
-        let options = Options {
-            expires_at: Some(Timestamp(1)),
-            ..Options::default()
-        };
-        let refused = Outcome::unreachable(Unreachable::Refused, String::new());
-        let changed = Outcome::unreachable(Unreachable::HostKeyChanged, String::new());
-        assert!(is_again(&again_or_settle(&options, 7, false, refused, None)));
-        assert!(!is_again(&again_or_settle(&options, 7, false, changed, None)));
-    }
 }

@@ -3,5 +3,5 @@
 mod commit;
 mod group;
 
-pub(crate) use commit::again_or_settle;
 pub(crate) use group::Gathering;
+pub(crate) use muster_model::policy::again_or_settle;
