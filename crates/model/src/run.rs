@@ -245,7 +245,13 @@ pub enum Change {
         /// How the attempt ended.
         outcome: Outcome,
     },
-    /// queued or started -> a terminal state.
+    /// queued -> a terminal state: it is not to start any more. Refused where it has started meanwhile: then
+    /// its executor ends the command first, and says how that went.
+    Withdraw {
+        /// How the run ended.
+        outcome: Outcome,
+    },
+    /// queued or started -> a terminal state, said by whoever carries the run out.
     Settle {
         /// How the run ended.
         outcome: Outcome,
@@ -294,6 +300,9 @@ pub fn decide(state: RunState, attempt: u32, transition: &Transition) -> Result<
         Change::Start { .. } if state == RunState::Queued => Ok((RunState::Started, attempt)),
         Change::Again { outcome } if state.may_settle_as(outcome.state) => {
             Ok((RunState::Queued, attempt.saturating_add(1)))
+        }
+        Change::Withdraw { outcome } if state == RunState::Queued && state.may_settle_as(outcome.state) => {
+            Ok((outcome.state, attempt))
         }
         Change::Settle { outcome, .. } if state.may_settle_as(outcome.state) => Ok((outcome.state, attempt)),
         _ => refused,
@@ -414,7 +423,18 @@ mod tests {
                         outcome: Outcome::plain(end, None),
                     },
                 );
+                let withdraw = transition(
+                    1,
+                    Change::Withdraw {
+                        outcome: Outcome::plain(end, None),
+                    },
+                );
                 let expected = allowed.contains(&(state, end));
+                assert_eq!(
+                    decide(state, 1, &withdraw) == Ok((end, 1)),
+                    expected && state == S::Queued,
+                    "{state} withdrawn as {end}"
+                );
                 assert_eq!(
                     decide(state, 1, &settle) == Ok((end, 1)),
                     expected,

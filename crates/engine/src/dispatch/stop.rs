@@ -13,7 +13,7 @@ use crate::follow::LiveTask;
 
 impl Core {
     /// Settles every queued run of a task. One that is being connected at the same moment either has its
-    /// start written first, or finds its start refused: never both.
+    /// start written first, which refuses this, or finds its start refused: never both.
     pub(crate) async fn settle_queued(self: &Arc<Self>, live: &LiveTask, stop: Stop) {
         let queued = live.queued_in(0..live.hosts.len());
         for runs in queued.chunks(1000) {
@@ -27,9 +27,8 @@ impl Core {
                     },
                     attempt,
                     at,
-                    change: Change::Settle {
+                    change: Change::Withdraw {
                         outcome: self.stop_outcome(live, stop),
-                        output: None,
                     },
                 })
                 .collect();

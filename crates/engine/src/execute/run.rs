@@ -78,16 +78,8 @@ impl Core {
         }
         if let Some(stop) = self.stopped(&live) {
             let outcome = self.stop_outcome(&live, stop);
-            self.settle(
-                &live,
-                work,
-                Change::Settle {
-                    outcome,
-                    output: None,
-                },
-                Some(receipt),
-            )
-            .await;
+            self.settle(&live, work, Change::Withdraw { outcome }, Some(receipt))
+                .await;
             return;
         }
         let mut session = match Box::pin(self.reach(&live, work)).await {
@@ -96,6 +88,12 @@ impl Core {
                 let cancelled = live.cancel.is_cancelled();
                 let change = again_or_settle(&live.record.options, work.attempt, cancelled, outcome, None);
                 self.settle(&live, work, change, Some(receipt)).await;
+                return;
+            }
+            Reached::Withdrawn(outcome) => {
+                // Another executor may have started it after a second delivery.
+                self.settle(&live, work, Change::Withdraw { outcome }, Some(receipt))
+                    .await;
                 return;
             }
             Reached::PutBack => return receipt.put_back().await,
@@ -144,7 +142,7 @@ impl Core {
         tokio::select! {
             biased;
             () = self.tasks.intake().cancelled() => Reached::PutBack,
-            () = live.cancel.cancelled() => Reached::Over(Outcome::plain(RunState::Cancelled, None)),
+            () = live.cancel.cancelled() => Reached::Withdrawn(Outcome::plain(RunState::Cancelled, None)),
             connected = self.rooms.transport.connect(&host.endpoint, &access) => match connected {
                 Ok(session) => Reached::Session(session),
                 Err(error) => Reached::Over(Outcome::unreachable(error.reason, error.message)),
@@ -462,6 +460,8 @@ enum Reached {
     Session(Box<dyn Session>),
     /// It ends here, before anything was started.
     Over(Outcome),
+    /// Its task was cancelled.
+    Withdrawn(Outcome),
     /// This process takes no new work.
     PutBack,
 }

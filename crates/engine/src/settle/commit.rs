@@ -89,7 +89,9 @@ impl Core {
                 Applied::NoSuchRun => continue,
             };
             let ending = match &change.change {
-                Change::Settle { outcome, .. } => Some(Box::new(Ending::from(outcome))),
+                Change::Settle { outcome, .. } | Change::Withdraw { outcome } => {
+                    Some(Box::new(Ending::from(outcome)))
+                }
                 Change::Start { .. } | Change::Again { .. } => None,
             };
             notices.push(Notice::Run {

@@ -90,6 +90,7 @@ pub fn cases() -> Vec<Case> {
             transitions::everything_about_an_end_is_kept
             transitions::of_many_that_start_a_run_one_wins
             transitions::a_terminal_run_never_changes
+            transitions::a_run_that_has_started_is_not_withdrawn
             transitions::a_change_for_another_attempt_is_refused
             transitions::another_attempt_keeps_the_history_and_begins_anew
             transitions::changes_of_one_call_are_applied_in_their_order

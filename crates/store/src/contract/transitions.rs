@@ -120,6 +120,36 @@ pub(super) async fn a_terminal_run_never_changes(world: World) {
     check_counts(&opened, id).await;
 }
 
+pub(super) async fn a_run_that_has_started_is_not_withdrawn(world: World) {
+    let opened = world.open().await;
+    let id = submit(&opened, "r", 2).await;
+    let withdraw = |index| {
+        let outcome = Outcome::plain(RunState::Cancelled, None);
+        transition(key(id, index), 1, 3_000, Change::Withdraw { outcome })
+    };
+    must(&opened, vec![start(key(id, 0), "me"), withdraw(1)]).await;
+    let refused = Refused {
+        state: RunState::Started,
+        attempt: 1,
+    };
+    assert_eq!(apply(&opened, withdraw(0)).await, Applied::No(refused));
+    assert_eq!(run(&opened, key(id, 0)).await.state, RunState::Started);
+    let withdrawn = run(&opened, key(id, 1)).await;
+    assert_eq!(
+        (withdrawn.state, withdrawn.finished_at, withdrawn.started_at),
+        (RunState::Cancelled, Some(Timestamp(3_000)), None)
+    );
+    assert_eq!(
+        apply(&opened, start(key(id, 1), "me")).await,
+        Applied::No(Refused {
+            state: RunState::Cancelled,
+            attempt: 1,
+        })
+    );
+    must(&opened, vec![settle(key(id, 0), RunState::Cancelled)]).await;
+    check_counts(&opened, id).await;
+}
+
 pub(super) async fn a_change_for_another_attempt_is_refused(world: World) {
     let opened = world.open().await;
     let id = submit(&opened, "r", 1).await;

@@ -76,6 +76,7 @@ impl Group {
                 run.started_at = None;
                 run.executor = None;
             }
+            Change::Withdraw { outcome } => run.end = Some((outcome, transition.at)),
             Change::Settle { outcome, output } => {
                 if let Some(frames) = output {
                     self.outputs.push((key, run.attempt, frames));
