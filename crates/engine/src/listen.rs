@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use muster_model::event::Notice;
 use muster_model::wire::Check;
-use muster_model::{Problem, TaskId};
+use muster_model::{Problem, RunKey, RunState, TaskId};
 use muster_queue::{Consumer, Error, ExchangeKind, Message, QueueOptions};
 use muster_runtime::{clock, crash_point};
 
@@ -52,7 +52,7 @@ impl Core {
         Ok(())
     }
 
-    async fn hear(&self, mut consumer: Box<dyn Consumer>, take: fn(&Self, &mut Vec<Bytes>)) {
+    async fn hear(self: &Arc<Self>, mut consumer: Box<dyn Consumer>, take: fn(&Arc<Self>, &mut Vec<Bytes>)) {
         let settler = consumer.settler();
         let mut tags = Vec::with_capacity(BATCH);
         let mut bodies = Vec::with_capacity(BATCH);
@@ -82,18 +82,36 @@ impl Core {
         }
     }
 
-    fn hear_notices(&self, bodies: &mut Vec<Bytes>) {
+    fn hear_notices(self: &Arc<Self>, bodies: &mut Vec<Bytes>) {
         let mut notices = Vec::with_capacity(bodies.len());
+        let mut waiting = Vec::new();
         for body in bodies.drain(..) {
             match serde_json::from_slice::<Notice>(&body) {
-                Ok(notice) => notices.push(notice),
+                Ok(notice) => {
+                    waiting.extend(waits(&notice));
+                    notices.push(notice);
+                }
                 Err(error) => tracing::error!(%error, "a notice could not be read"),
             }
         }
         self.hub.push(notices);
+        for (run, attempt) in waiting {
+            self.hand_out_again(run, attempt);
+        }
     }
 
-    fn hear_cancels(&self, bodies: &mut Vec<Bytes>) {
+    /// Hands out a run's next attempt, where this process dispatches its task.
+    fn hand_out_again(self: &Arc<Self>, run: RunKey, attempt: u32) {
+        if let Some(live) = self.hub.find(run.task)
+            && live.is_dispatched()
+            && live.run(run.index) == Some((RunState::Queued, attempt))
+        {
+            let wait = crate::execute::wait_before(attempt);
+            self.publish_later(live, run.index, attempt, wait);
+        }
+    }
+
+    fn hear_cancels(self: &Arc<Self>, bodies: &mut Vec<Bytes>) {
         for mut body in bodies.drain(..) {
             if body.len() == 8
                 && let Some(live) = self.hub.find(TaskId(body.get_u64()))
@@ -169,5 +187,18 @@ impl Core {
             ),
             check("transport", Ok(format!("{connections} warm connections")), ""),
         ]
+    }
+}
+
+/// Returns the attempt that a notice says waits for its turn.
+fn waits(notice: &Notice) -> Option<(RunKey, u32)> {
+    match notice {
+        Notice::Run {
+            run,
+            state: RunState::Queued,
+            attempt,
+            ..
+        } => Some((*run, *attempt)),
+        _ => None,
     }
 }

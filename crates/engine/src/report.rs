@@ -77,7 +77,10 @@ impl Core {
         if task.cancelled_at.is_some() {
             live.cancel.cancel();
         }
-        if task.counts == live.counts() && (task.finished_at.is_none() || live.is_done()) {
+        // Where runs are tried again, the same counts may stand for a next attempt that nobody told of.
+        let repeats = task.options.retries > 0 || task.options.expires_at.is_some();
+        let told = !repeats || self.lease.alone();
+        if told && task.counts == live.counts() && (task.finished_at.is_none() || live.is_done()) {
             return Ok(());
         }
         let mut from = 0;

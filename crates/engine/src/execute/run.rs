@@ -69,17 +69,14 @@ impl Core {
                 return receipt.put_back().await;
             }
         };
-        // A message may come again after its run went on; the store would refuse the start anyway.
-        let current = live
-            .run(work.run.index)
-            .is_some_and(|run| run == (RunState::Queued, work.attempt));
-        if !current && live.is_whole() {
+        // A message may come again after its run went on; the store would refuse the start anyway. One of an
+        // attempt that this process has not heard of yet is no such message.
+        if live.is_over(work.run.index, work.attempt) && live.is_whole() {
             return receipt.ack().await;
         }
         if let Some(stop) = self.stopped(&live) {
             let outcome = self.stop_outcome(&live, stop);
-            self.settle(&live, work, Change::Withdraw { outcome }, Some(receipt))
-                .await;
+            self.settle(work, Change::Withdraw { outcome }, Some(receipt)).await;
             return;
         }
         let mut session = match Box::pin(self.reach(&live, work)).await {
@@ -87,13 +84,12 @@ impl Core {
             Reached::Over(outcome) => {
                 let cancelled = live.cancel.is_cancelled();
                 let change = again_or_settle(&live.record.options, work.attempt, cancelled, outcome, None);
-                self.settle(&live, work, change, Some(receipt)).await;
+                self.settle(work, change, Some(receipt)).await;
                 return;
             }
             Reached::Withdrawn(outcome) => {
                 // Another executor may have started it after a second delivery.
-                self.settle(&live, work, Change::Withdraw { outcome }, Some(receipt))
-                    .await;
+                self.settle(work, Change::Withdraw { outcome }, Some(receipt)).await;
                 return;
             }
             Reached::PutBack => return receipt.put_back().await,
@@ -106,7 +102,7 @@ impl Core {
         if claim.started {
             crash_point!(StartAcknowledged);
             let change = Box::pin(self.carry_out(&live, work, session.as_mut())).await;
-            self.settle(&live, work, change, None).await;
+            self.settle(work, change, None).await;
             claim.started = false;
         }
     }
@@ -369,15 +365,8 @@ impl Core {
         Ended::Killed(reason)
     }
 
-    /// Commits how an attempt ended, acknowledges the delivery where that is still to be done, and sees to the
-    /// next attempt where there is one.
-    async fn settle(
-        self: &Arc<Self>,
-        live: &Arc<LiveTask>,
-        work: Work,
-        change: Change,
-        receipt: Option<Receipt>,
-    ) {
+    /// Commits how an attempt ended, and acknowledges the delivery where that is still to be done.
+    async fn settle(self: &Arc<Self>, work: Work, change: Change, receipt: Option<Receipt>) {
         let again = match &change {
             Change::Again { outcome } => Some(outcome.state),
             _ => None,
@@ -389,11 +378,10 @@ impl Core {
             change,
         };
         match self.commit_one(transition, receipt).await {
-            Ok(Applied::Yes { attempt, .. }) if again.is_some() => {
-                if again != Some(RunState::Unreachable) {
-                    self.discard(work).await;
-                }
-                self.publish_later(Arc::clone(live), work.run.index, attempt, wait_before(attempt));
+            // Whoever dispatches the task hears of the next attempt and hands it out: also when this process
+            // is no more by then.
+            Ok(Applied::Yes { .. }) if again.is_some_and(|state| state != RunState::Unreachable) => {
+                self.discard(work).await;
             }
             Ok(Applied::Yes { .. }) => {}
             Ok(other) => tracing::debug!(run = %work.run, ?other, "a result came after the run had ended"),

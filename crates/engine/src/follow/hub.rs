@@ -121,6 +121,12 @@ impl LiveTask {
         self.lock().runs.get(index as usize).copied()
     }
 
+    /// Tells whether an attempt is known to have gone on or ended.
+    pub(crate) fn is_over(&self, index: u32, attempt: u32) -> bool {
+        self.run(index)
+            .is_none_or(|(state, known)| known > attempt || (known == attempt && state != RunState::Queued))
+    }
+
     /// Returns the first queued run of a range; its end where there is none.
     pub(crate) fn first_queued(&self, range: std::ops::Range<usize>) -> usize {
         let state = self.lock();
@@ -365,6 +371,10 @@ mod tests {
             (1, 1, 0, 0)
         );
         assert_eq!(task.queued_in(0..2), vec![(1, 2)]);
+        let over: Vec<bool> = [(0, 1), (1, 1), (1, 2), (1, 3), (2, 1)]
+            .map(|(index, attempt)| task.is_over(index, attempt))
+            .into();
+        assert_eq!(over, [true, true, false, false, true]);
         assert_eq!(task.open_in(0..2), 1);
     }
 }

@@ -9,12 +9,11 @@ use muster_model::{
     ExecutorId, Outcome, Problem, RunKey, RunState, TaskId, TaskRecord, Timestamp, Transition,
 };
 use muster_runtime::{clock, crash_point};
-use muster_store::{Applied, ExecutorRecord, OpenRun};
+use muster_store::{ExecutorRecord, OpenRun};
 
 use super::lease::Duty;
 use crate::core::Core;
 use crate::fault;
-use crate::follow::LiveTask;
 use crate::settle::again_or_settle;
 
 /// How often the folder of locks is looked at while others are about.
@@ -174,20 +173,6 @@ impl Core {
                 .map_err(|error| fault::of_store(&error))?;
             crash_point!(LossWritten);
             tracing::info!(%task, runs = applied.len(), "a process died while it ran commands");
-            let live = self.hub.find(task);
-            for (run, applied) in lost.iter().zip(&applied) {
-                if let (
-                    Applied::Yes {
-                        state: RunState::Queued,
-                        attempt,
-                        ..
-                    },
-                    Some(live),
-                ) = (applied, &live)
-                {
-                    self.publish_again(live, run.key, *attempt);
-                }
-            }
         }
     }
 
@@ -241,9 +226,5 @@ impl Core {
             }
         }
         (out, err)
-    }
-
-    fn publish_again(self: &Arc<Self>, live: &Arc<LiveTask>, run: RunKey, attempt: u32) {
-        self.publish_later(Arc::clone(live), run.index, attempt, Duration::from_secs(1));
     }
 }
