@@ -13,6 +13,8 @@ pub mod problem;
 pub mod quantity;
 pub mod run;
 pub mod secret;
+#[cfg(feature = "stories")]
+pub mod stories;
 pub mod task;
 pub mod wire;
 
