@@ -96,7 +96,7 @@ pub enum Asked {
     /// A task was submitted.
     Submit {
         /// The task.
-        task: NewTask,
+        task: Box<NewTask>,
         /// Its number.
         id: TaskId,
         /// The request was known.
@@ -189,7 +189,7 @@ impl Database {
         let before = known.is_some();
         let id = known.map_or(TaskId(self.next), |(id, _)| *id);
         self.asked.push(Asked::Submit {
-            task: new.clone(),
+            task: Box::new(new.clone()),
             id,
             before,
         });
