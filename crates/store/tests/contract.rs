@@ -68,6 +68,11 @@ const UNSUPPORTED: [(&str, &str); 7] = [
     ("sqlite-memory", "a_large_write_does_not_hold_up_reads"),
 ];
 
+/// How many stories are told, in how many parts, and how long that may take.
+const STORIES: u64 = 600;
+const PARTS: u64 = 4;
+const STORIES_PATIENCE: Duration = Duration::from_secs(3600);
+
 fn main() -> ExitCode {
     // The test of killed processes starts this program again as the process to be killed.
     let arguments: Vec<String> = std::env::args().collect();
@@ -90,6 +95,7 @@ fn main() -> ExitCode {
             }
         }
     }
+    trials.extend(stories());
     trials.extend(files::trials());
     trials.extend(killed::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
@@ -105,6 +111,49 @@ fn unsupported_pairs_are_listed() {
         }
     }
     assert_eq!(left_out, BTreeSet::from(UNSUPPORTED));
+}
+
+/// Stories, in parts that run side by side. `MUSTER_TEST_STORIES=10000` plays more of them than usual,
+/// `MUSTER_TEST_SEED=1` others; a failure says which seed shows it alone.
+fn stories() -> Vec<Trial> {
+    let stories = number("MUSTER_TEST_STORIES", STORIES);
+    let seed = number("MUSTER_TEST_SEED", 0);
+    let parts = PARTS.min(stories);
+    let mut trials = Vec::new();
+    for adapter in ADAPTERS.iter().filter(|adapter| adapter.capabilities.keeps) {
+        for part in 0..parts {
+            let (from, until) = (stories * part / parts, stories * (part + 1) / parts);
+            let name = format!("{}::stories_end_as_the_model_says_{}", adapter.name, part + 1);
+            trials.push(Trial::test(name, move || {
+                let folder = tempfile::tempdir()?;
+                let world = World::new((adapter.url)(&folder));
+                let all = tell_stories(world, seed + from, until - from);
+                within(STORIES_PATIENCE, all.0, all.1)
+            }));
+        }
+    }
+    trials
+}
+
+fn tell_stories(world: World, seed: u64, stories: u64) -> (Tasks, impl Future<Output = ()>) {
+    let tasks = world.tasks.clone();
+    let played = async move {
+        if let Err(failure) = muster_store::contract::stories::play(world, seed, stories).await {
+            panic!("{failure}");
+        }
+    };
+    (tasks, played)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how many stories, and which, is asked from outside"
+)]
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}='{text}' is not a whole number"))
+    })
 }
 
 fn declares_its_capabilities(adapter: &'static Adapter) -> Result<(), Failed> {
@@ -123,14 +172,18 @@ fn try_case(adapter: &'static Adapter, case: Case) -> Result<(), Failed> {
 
 /// Runs a case to its end, and checks that it leaves nothing running.
 fn within_patience(tasks: Tasks, case: impl Future<Output = ()>) -> Result<(), Failed> {
+    within(PATIENCE, tasks, case)
+}
+
+fn within(patience: Duration, tasks: Tasks, case: impl Future<Output = ()>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        clock::deadline(PATIENCE, case)
+        clock::deadline(patience, case)
             .await
-            .map_err(|_| Failed::from(format!("not done after {PATIENCE:?}")))?;
+            .map_err(|_| Failed::from(format!("not done after {patience:?}")))?;
         let left = tasks.close(Duration::from_secs(20)).await;
         match (left, tasks.panics()) {
             (0, 0) => Ok(()),

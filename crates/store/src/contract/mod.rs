@@ -16,6 +16,7 @@ mod keeping;
 mod outputs;
 mod random;
 mod reading;
+pub mod stories;
 mod submit;
 mod transitions;
 pub mod world;
