@@ -70,11 +70,12 @@ fn the_stories_tell_of_every_end() {
     }
 }
 
-type Decision = Result<(RunState, u32), Refused>;
+type Decide = fn(RunState, u32, &Transition) -> Result<(RunState, u32), Refused>;
+type Named<T> = (&'static str, T);
 type Sequel = fn(&Options, u32, bool, Outcome, Option<bytes::Bytes>) -> Change;
 
 /// Rules that allow one thing more than ours, each with what it allows.
-const MORE_ALLOWED: [(&str, fn(RunState, u32, &Transition) -> Decision); 7] = [
+const MORE_ALLOWED: [Named<Decide>; 7] = [
     ("a run that has started starts", |state, attempt, change| {
         let is_start = matches!(change.change, Change::Start { .. }) && attempt == change.attempt;
         match decide(state, attempt, change) {
@@ -168,7 +169,7 @@ fn broken_rules() -> Vec<(&'static str, Rules)> {
             )
         })
         .collect();
-    let sequels: [(&str, Sequel); 2] = [
+    let sequels: [Named<Sequel>; 2] = [
         ("success is tried again", tries_success_again),
         ("a run is tried once too often", tries_once_too_often),
     ];
@@ -179,7 +180,7 @@ fn broken_rules() -> Vec<(&'static str, Rules)> {
         };
         all.push((name, rules));
     }
-    let habits: [(&str, fn(&mut Habits)); 8] = [
+    let habits: [Named<fn(&mut Habits)>; 8] = [
         ("a command is sent before its start is durable", |habits| {
             habits.waits_for_the_start = false;
         }),
