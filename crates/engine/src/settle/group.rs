@@ -94,7 +94,7 @@ impl Gathering {
 fn output_bytes(change: &Transition) -> usize {
     match &change.change {
         Change::Settle { output, .. } => output.as_ref().map_or(0, Bytes::len),
-        Change::Start { .. } | Change::Again { .. } => 0,
+        Change::Start { .. } | Change::Again { .. } | Change::Withdraw { .. } => 0,
     }
 }
 
@@ -196,7 +196,7 @@ impl Core {
 fn is_unreached(change: &Transition) -> bool {
     match &change.change {
         Change::Settle { outcome, .. } | Change::Again { outcome } => outcome.state == RunState::Unreachable,
-        Change::Start { .. } => false,
+        Change::Start { .. } | Change::Withdraw { .. } => false,
     }
 }
 
