@@ -97,17 +97,23 @@ static FILES: LazyLock<Mutex<Remembered>> = LazyLock::new(Mutex::default);
 /// Returns a key's file, read again only when it or its companions change. Nothing is decrypted.
 pub(crate) async fn load(path: &Path) -> Result<Arc<KeyFile>, Unusable> {
     let mut files = FILES.lock().await;
-    let known = files.get(path).cloned();
+    // A look at the files costs microseconds, a thread for it more: reading alone goes to one.
+    if let Some((stamps, file)) = files.get(path)
+        && *stamps == stamps_of(path)
+    {
+        return Ok(Arc::clone(file));
+    }
+    if is_missing(path) && is_missing(&beside(path, ".pub")) {
+        return Err(Unusable::Missing);
+    }
     let work = {
         let path = path.to_owned();
-        move || match known {
-            Some((stamps, file)) if stamps == stamps_of(&path) => Ok((stamps, file)),
-            _ => read(&path).map(|(stamps, file)| (stamps, Arc::new(file))),
-        }
+        move || read(&path)
     };
     let read = tokio::task::spawn_blocking(work).await;
     let (stamps, file) =
         read.map_err(|_| Unusable::Unreadable("reading it was interrupted".to_owned()))??;
+    let file = Arc::new(file);
     if files.len() >= MOST {
         files.clear();
     }
@@ -118,6 +124,10 @@ pub(crate) async fn load(path: &Path) -> Result<Arc<KeyFile>, Unusable> {
 fn stamps_of(path: &Path) -> Stamps {
     [path.to_owned(), beside(path, ".pub"), beside(path, "-cert.pub")]
         .map(|path| std::fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata)))
+}
+
+fn is_missing(path: &Path) -> bool {
+    std::fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

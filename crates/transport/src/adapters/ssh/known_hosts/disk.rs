@@ -71,7 +71,18 @@ async fn remembered<T: Send + Sync + 'static>(
     read: fn(&Path, &str) -> Result<T, String>,
 ) -> Result<Option<Arc<T>>, String> {
     let mut files = files.lock().await;
-    let known = files.get(path).cloned();
+    // A look at a file costs microseconds, a thread for it more: reading alone goes to one.
+    match std::fs::metadata(path) {
+        Ok(metadata) => {
+            if let Some((at, value)) = files.get(path)
+                && *at == Stamp::of(&metadata)
+            {
+                return Ok(Some(Arc::clone(value)));
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(_) => {}
+    }
     let path = path.to_owned();
     let work = move || -> Result<Option<(PathBuf, Stamp, Arc<T>)>, String> {
         let unreadable = |error: io::Error| format!("{}: it cannot be read: {error}", path.display());
@@ -81,9 +92,6 @@ async fn remembered<T: Send + Sync + 'static>(
             Err(error) => return Err(unreadable(error)),
         };
         let stamp = Stamp::of(&metadata);
-        if let Some((_, value)) = known.filter(|(at, _)| *at == stamp) {
-            return Ok(Some((path, stamp, value)));
-        }
         if metadata.len() > FILE_BYTES {
             return Err(format!("{}: the file is larger than 256 MiB", path.display()));
         }
