@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster_runtime::clock;
 use russh::Disconnect;
 use russh::client::{self, Handle};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -18,7 +18,7 @@ pub(crate) use super::resolve::{Resolved, resolve};
 
 use super::config::AddressFamily;
 use super::host_key::HostKeyCheck;
-use super::stream::{Watch, Watched};
+use super::stream::{Acknowledging, Watch, Watched};
 use super::trace::{Ended, Phase, Trace};
 use super::{algorithms, auth, explain, jump};
 use crate::error::ConnectError;
@@ -32,6 +32,8 @@ const WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 const PACKET_BYTES: u32 = 32 * 1024;
 /// How many packets of a channel wait for their reader: as many as fill the window.
 const CHANNEL_PACKETS: usize = 64;
+/// How much is read ahead: all that a host says in one turn of a login. Larger packets go past it, uncopied.
+const READ_BYTES: usize = 4 * 1024;
 /// Where there are several addresses, the next one is tried after so long.
 const NEXT_ADDRESS: Duration = Duration::from_secs(3);
 
@@ -130,7 +132,7 @@ async fn attempt(
             (handle, Some(login))
         }
         None => {
-            let stream = reach(resolved, trace).await?;
+            let stream = Acknowledging::new(reach(resolved, trace).await?);
             let handle = Box::pin(handshake(resolved, config, stream, check, watch)).await?;
             (handle, None)
         }
@@ -179,7 +181,9 @@ where
 {
     let trace = Arc::clone(&watch.trace);
     trace.enter(Phase::Greeting);
-    let stream = Watched::new(stream, watch);
+    // russh asks for a packet's length and then for the packet: one look at the socket serves both, and the
+    // small packets behind it.
+    let stream = BufReader::with_capacity(READ_BYTES, Watched::new(stream, watch));
     let handler = ClientHandler::new(Arc::clone(&trace), check);
     client::connect_stream(config, stream, handler)
         .await

@@ -1,4 +1,4 @@
-//! The bytes below SSH: listened to at first, bounded, and cut when a connection is given up.
+//! The bytes below SSH: acknowledged at once, listened to at first, bounded, and cut when a connection is given up.
 
 use std::future::Future;
 use std::io;
@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_util::sync::{CancellationToken, DropGuard, WaitForCancellationFutureOwned};
 
@@ -19,6 +20,86 @@ const STALLED: &str = "the host does not take what is sent to it";
 /// The most that a host may send before it has let us in: keys, lists of algorithms and a banner are some ten
 /// KiB. What a host says until then is kept in places that have no other bound (answers to a login, above all).
 const BEFORE_LOGIN: usize = 1024 * 1024;
+
+/// A TCP connection that tells the host at once what has arrived, where nothing is said to it anyway.
+///
+/// Servers leave Nagle's algorithm on: they hold a small packet back until the one before it is acknowledged. The
+/// kernel waits up to 40 ms with that, in the hope of something to send along. Between the two a login and every
+/// command that prints anything would stand still for so long.
+pub(crate) struct Acknowledging {
+    inner: TcpStream,
+    /// Whether something has come since something was sent.
+    owes: bool,
+}
+
+impl Acknowledging {
+    /// Takes a connection.
+    pub(crate) fn new(inner: TcpStream) -> Self {
+        Self { inner, owes: false }
+    }
+
+    /// The kernel forgets the wish again, so it is told each time before there is a wait.
+    fn acknowledge(&mut self) {
+        if std::mem::take(&mut self.owes) {
+            // It is a matter of speed alone.
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            let _ = self.inner.set_quickack(true);
+        }
+    }
+}
+
+impl AsyncRead for Acknowledging {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.inner).poll_read(context, buffer);
+        match result {
+            Poll::Ready(_) => self.owes = true,
+            Poll::Pending => self.acknowledge(),
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Acknowledging {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(context, bytes);
+        if result.is_ready() {
+            self.owes = false;
+        }
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(context, slices);
+        if result.is_ready() {
+            self.owes = false;
+        }
+        result
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
 
 /// How a stream is watched.
 pub(crate) struct Watch {
