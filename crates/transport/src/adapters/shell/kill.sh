@@ -1,7 +1,7 @@
 # Ends every process of a run: TERM, a while of grace, then KILL until none is left.
 #
 # For any POSIX sh, with grep and awk (dash and busybox do). A process belongs to the run if its environment
-# had the mark when it was started, or if it descends from one that belongs to it, or is in the session or
+# had the mark when it was started, or its command line sets it, or if it descends from one that belongs to it, or is in the session or
 # process group of one that did. Says at the end: muster-kill SEEN TERMED KILLED LEFT...
 m=MUSTER_
 m=${m}RUN=@MARK@
@@ -15,19 +15,25 @@ unset MUSTER_RUN
 if [ -r /proc/self/environ ] && cd /proc; then
   grep -z . /dev/null 2>/dev/null
   if [ $? -eq 1 ]; then
-    marked() { grep -lszxF -- "$m" [0-9]*/environ; }
+    marked() {
+      grep -lszxF -- "$m" [0-9]*/environ
+      grep -lszF -- "$m;" [0-9]*/cmdline
+    }
   else
     # Busybox of old: it reads no further than to a NUL.
     marked() {
       for f in [0-9]*/environ; do
         tr '\000' '\n' <"$f" | grep -qxF -- "$m" && echo "$f"
       done
+      for f in [0-9]*/cmdline; do
+        tr '\000' '\n' <"$f" | grep -qF -- "$m;" && echo "$f"
+      done
     }
   fi
   # The names of files tell the numbers: what a process calls itself may hold anything, line breaks too.
   table() {
     { marked; grep -sH '' [0-9]*/stat; } 2>/dev/null | awk '
-      /^[0-9]+\/environ$/ { sub(/\/.*/, ""); mark[$0] = 1; next }
+      /^[0-9]+\/(environ|cmdline)$/ { sub(/\/.*/, ""); mark[$0] = 1; next }
       /^[0-9]+\/stat:.*\) [A-Za-z] / {
         p = $0; sub(/\/.*/, "", p); sub(/.*\) /, ""); print p, $2, $3, $4, $1, (p in mark)
       }'
@@ -40,7 +46,7 @@ else
   ticks=0
   table() {
     ps axeww -o pid= -o ppid= -o pgid= -o stat= -o command= 2>/dev/null | awk -v m="$m" '
-      { print $1, $2, $3, 0, $4, (index($0 " ", " " m " ") > 0) }'
+      { print $1, $2, $3, 0, $4, (index($0 " ", " " m " ") || index($0, m ";")) ? 1 : 0 }'
   }
   now() { now=$ticks; }
 fi

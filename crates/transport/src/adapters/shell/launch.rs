@@ -80,14 +80,20 @@ impl Input {
 pub(crate) struct Launch {
     /// The program, in one line.
     pub(crate) program: String,
+    /// What a login shell of the POSIX family does as well without becoming another shell first.
+    direct: Option<String>,
     /// Its standard input.
     pub(crate) input: Input,
 }
 
 impl Launch {
-    /// Returns the line that makes any login shell become the program.
+    /// Returns the line by which any login shell does what the program does.
     pub(crate) fn line(&self) -> String {
-        format!("exec /bin/sh -c {}", quote::login(&self.program))
+        let whole = format!("exec /bin/sh -c {}", quote::login(&self.program));
+        match &self.direct {
+            Some(direct) => format!("{}{whole}; {direct}", quote::UNLESS_POSIX),
+            None => whole,
+        }
     }
 }
 
@@ -220,6 +226,7 @@ fn assemble(exec: &Exec, shell: Shell<'_>, nonce: &str, fed: bool) -> Launch {
         }
     };
     pieces.extend(exec.stdin.clone());
+    let direct = direct(exec, shell, fed);
     let core = format!("{}{inner}", environment(exec));
     let mut program = String::new();
     if !args.is_empty() {
@@ -236,8 +243,28 @@ fn assemble(exec: &Exec, shell: Shell<'_>, nonce: &str, fed: bool) -> Launch {
     }
     Launch {
         program: with_newline(program),
+        direct,
         input: Input { password, pieces },
     }
+}
+
+/// Returns a command as the login shell itself can run it, where every login shell reads it alike: most commands
+/// are a name and a few plain words. Two shells that start only to become the next cost a host more than all else
+/// that it does for such a command. The shell that runs it has the mark in its command line alone, not in its
+/// environment: that is where the killer looks too.
+fn direct(exec: &Exec, shell: Shell<'_>, fed: bool) -> Option<String> {
+    let What::Command(command) = &exec.what else {
+        return None;
+    };
+    let simple = matches!(shell, Shell::OfTheUser)
+        && !fed
+        && exec.sudo.is_none()
+        && exec.env.is_empty()
+        && exec.cwd.is_none()
+        && !exec.mark.is_empty();
+    let plain = |word: &str| quote::is_plain(word);
+    (simple && !command.is_empty() && command.split(' ').all(|word| word.is_empty() || plain(word)))
+        .then(|| format!("{}{command}", environment(exec)))
 }
 
 /// Each `/bin/sh` on the way has to know what [`quote::posix`] refers to.
@@ -248,14 +275,14 @@ fn with_newline(mut program: String) -> String {
     program
 }
 
-/// `export MUSTER_RUN=… NAME=…; `
+/// `export NAME=… MUSTER_RUN=…; `, with the mark last: the killer knows it in a command line by what follows.
 fn environment(exec: &Exec) -> String {
     let mut text = String::new();
-    if !exec.mark.is_empty() {
-        let _ = write!(text, " MUSTER_RUN={}", exec.mark);
-    }
     for (name, value) in &exec.env {
         let _ = write!(text, " {name}={}", quote::posix(value));
+    }
+    if !exec.mark.is_empty() {
+        let _ = write!(text, " MUSTER_RUN={}", exec.mark);
     }
     if text.is_empty() {
         return text;

@@ -4,6 +4,10 @@
 /// line break in every POSIX shell, whatever the environment says.
 pub(crate) const NEWLINE: &str = "MUSTER_NL=${IFS#??}; ";
 
+/// The start of a line: what follows up to the next `;` is done by login shells that are not of the POSIX family.
+/// Those read a backslash in both kinds of quotes alike (csh as itself, fish as an escape), POSIX shells do not.
+pub(crate) const UNLESS_POSIX: &str = r#"test "\\" = '\\' && "#;
+
 /// Quotes `text` as one word for `/bin/sh`. The result has no line break: see [`NEWLINE`].
 pub(crate) fn posix(text: &str) -> String {
     if is_plain(text) {
@@ -52,7 +56,7 @@ pub(crate) fn login(text: &str) -> String {
 }
 
 /// Tells whether no shell gives a meaning to any part of `text`.
-fn is_plain(text: &str) -> bool {
+pub(crate) fn is_plain(text: &str) -> bool {
     !text.is_empty()
         && text
             .chars()

@@ -93,6 +93,50 @@ fn kills(shell: &[&str], path: Option<&Path>, vary: fn(String) -> String) {
     .expect("nothing is left");
 }
 
+/// A command that a login shell runs by itself: it has the mark in its command line and nothing of it has it in
+/// its environment.
+fn login_shell(mark: &str) -> Child {
+    Command::new("bash")
+        .args([
+            "-c",
+            &format!("export MUSTER_RUN={mark}; while read -t 300 line; do :; done"),
+        ])
+        .env_remove("MUSTER_RUN")
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("bash starts")
+}
+
+/// Kills a command of a login shell among others whose marks look alike.
+fn kills_by_command_line(vary: fn(String) -> String) {
+    let base = format!("{}.{:08x}", std::process::id(), rand::random::<u32>());
+    let [mut own, mut longer, mut prefixed] =
+        [format!("{base}.1"), format!("{base}.10"), format!("x{base}.1")].map(|mark| login_shell(&mark));
+    let text = vary(program(&format!("{base}.1"), Duration::from_secs(2)));
+    let output = Command::new("sh")
+        .args(["-c", &text])
+        .output()
+        .expect("sh starts");
+    let said = outcome(&output.stdout).unwrap_or_else(|| panic!("{output:?}"));
+    assert!(said.seen && said.left.is_empty(), "{said:?}");
+    assert!(!own.wait().expect("has ended").success());
+    for other in [&mut longer, &mut prefixed] {
+        assert!(
+            other.try_wait().expect("is asked").is_none(),
+            "another run was hit"
+        );
+        other.kill().expect("is ended");
+        other.wait().expect("has ended");
+    }
+}
+
+#[test]
+fn it_finds_what_a_login_shell_runs_by_itself() {
+    kills_by_command_line(|text| text);
+    kills_by_command_line(without_z);
+    kills_by_command_line(without_proc);
+}
+
 /// As on a host whose grep does not know -z.
 fn without_z(text: String) -> String {
     text.replace("grep -z .", "grep --muster-no-such-option .")

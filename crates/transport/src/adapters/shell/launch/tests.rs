@@ -124,14 +124,49 @@ fn a_command_too_long_for_a_line_goes_through_input() {
 }
 
 #[test]
-fn a_plain_command_costs_one_shell_between_the_login_shell_and_its_own() {
+fn a_plain_command_is_run_by_the_login_shell_where_that_is_a_posix_shell() {
     let launch = prepared(&exec(What::Command("uptime".to_owned())));
-    assert_eq!(
-        launch.program,
-        "set -- uptime; export MUSTER_RUN=7.1.1-a; exec \"${SHELL:-/bin/sh}\" -c \"$1\""
-    );
+    let program = "set -- uptime; export MUSTER_RUN=7.1.1-a; exec \"${SHELL:-/bin/sh}\" -c \"$1\"";
+    assert_eq!(launch.program, program);
     assert!(launch.input.is_empty());
-    assert!(launch.line().starts_with("exec /bin/sh -c '"));
+    assert_eq!(
+        launch.line(),
+        format!(r#"test "\\" = '\\' && exec /bin/sh -c '{program}'; export MUSTER_RUN=7.1.1-a; uptime"#)
+    );
+    for shell in SHELLS {
+        let launch = prepared(&exec(What::Command("printenv  MUSTER_RUN SHELL".to_owned())));
+        let Some(output) = carried(shell, &launch) else {
+            continue;
+        };
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            "7.1.1-a\n/bin/sh\n",
+            "{shell:?}"
+        );
+        assert!(output.stderr.is_empty(), "{shell:?}: {output:?}");
+        let failing = prepared(&exec(What::Command("exit 7".to_owned())));
+        assert_eq!(
+            carried(shell, &failing).expect("starts").status.code(),
+            Some(7),
+            "{shell:?}"
+        );
+    }
+}
+
+#[test]
+fn what_login_shells_read_differently_goes_to_a_posix_shell() {
+    let mut with_env = exec(What::Command("uptime".to_owned()));
+    with_env.env = vec![("A".to_owned(), "b".to_owned())];
+    let mut with_cwd = exec(What::Command("uptime".to_owned()));
+    with_cwd.cwd = Some("/".to_owned());
+    let others = [
+        "echo 'a'", "a; b", "a=b c", "ls ~", "ls *", "a\nb", "a\tb", "a\\b", "# a", "",
+    ]
+    .map(|text| exec(What::Command(text.to_owned())));
+    for exec in others.into_iter().chain([with_env, with_cwd]) {
+        let line = prepared(&exec).line();
+        assert!(line.starts_with("exec /bin/sh -c "), "{line}");
+    }
 }
 
 #[test]
