@@ -13,6 +13,7 @@ mod support;
 
 mod cancel;
 mod demo;
+mod hostile;
 mod kill;
 mod login;
 mod output;

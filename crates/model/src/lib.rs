@@ -12,6 +12,7 @@ pub mod policy;
 pub mod problem;
 pub mod quantity;
 pub mod run;
+pub mod sanitise;
 pub mod secret;
 #[cfg(feature = "stories")]
 pub mod stories;

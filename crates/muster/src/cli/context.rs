@@ -121,9 +121,10 @@ impl Context {
     ///
     /// Where it cannot be written.
     pub async fn print_json(&mut self, value: &impl serde::Serialize) -> Result<(), Stop> {
-        let mut text = serde_json::to_string_pretty(value)?;
-        text.push('\n');
-        self.print(&text).await
+        let mut screen = Screen::default();
+        serde_json::to_writer_pretty(&mut *screen.out(), value)?;
+        screen.out().push(b'\n');
+        Ok(self.console.flush_json(&mut screen).await?)
     }
 
     /// Writes a line to standard error.

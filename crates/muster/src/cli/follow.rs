@@ -15,7 +15,7 @@ use super::report;
 use super::stop::Stop;
 use crate::render::live::Live;
 use crate::render::progress::Progress;
-use crate::render::{Screen, words};
+use crate::render::{Closed, Console, Screen, words};
 
 /// The progress line is looked after this often.
 const TICK: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ async fn stream(context: &mut Context, client: &Client, id: TaskId, mode: Mode) 
         tokio::select! {
             event = events.next() => {
                 let ended = shown.take(event)? || shown.take_ready(&mut events)?;
-                context.console.flush(&mut shown.screen).await?;
+                shown.flush(&mut context.console).await?;
                 if ended {
                     break;
                 }
@@ -77,7 +77,7 @@ async fn stream(context: &mut Context, client: &Client, id: TaskId, mode: Mode) 
         }
     }
     shown.live.finish(&mut shown.screen);
-    context.console.flush(&mut shown.screen).await?;
+    shown.flush(&mut context.console).await?;
     context.console.clear().await;
     match shown.task {
         Some(task) if task.state == TaskState::Done => Ok(task),
@@ -111,6 +111,15 @@ impl Shown {
             self.task = Some(task);
         }
         Ok(false)
+    }
+
+    /// Writes what there is to show.
+    async fn flush(&mut self, console: &mut Console) -> Result<(), Closed> {
+        if self.mode == Mode::Jsonl {
+            console.flush_json(&mut self.screen).await
+        } else {
+            console.flush(&mut self.screen).await
+        }
     }
 
     /// Takes the events that are there already, up to a bound.

@@ -16,7 +16,7 @@ use super::input::{self, Stdin};
 use super::stop::{Stop, unwritable};
 use super::task;
 use crate::render::table::Table;
-use crate::render::words;
+use crate::render::{sanitise, words};
 
 /// `hosts …`.
 pub async fn hosts(context: &mut Context, command: &Hosts) -> Result<u8, Stop> {
@@ -121,10 +121,14 @@ fn expand_here(targets: &Targets, folds: bool) -> Result<u8, Stop> {
 
 /// Writes lines to standard output at once.
 fn write_lines<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(), Stop> {
+    let terminal = io::stdout().is_terminal();
     let mut out = io::BufWriter::with_capacity(64 * 1024, io::stdout().lock());
     lines
         .into_iter()
-        .try_for_each(|line| writeln!(out, "{line}"))
+        .try_for_each(|line| match terminal {
+            true => writeln!(out, "{}", sanitise::line(line)),
+            false => writeln!(out, "{line}"),
+        })
         .and_then(|()| out.flush())
         .map_err(|error| match error.kind() {
             io::ErrorKind::BrokenPipe => Stop::PipeClosed,
@@ -340,19 +344,26 @@ pub async fn groups(context: &mut Context, command: &Groups) -> Result<u8, Stop>
             context
                 .notice(&format!(
                     "group {} has {}",
-                    group.name,
+                    sanitise::line(&group.name),
                     words::hosts(usize::try_from(group.count).unwrap_or(usize::MAX))
                 ))
                 .await;
         }
         Groups::Rm { name, hosts } if hosts.is_empty() => {
             client.remove_from_group(name, None).await?;
-            context.notice(&format!("group {name} removed")).await;
+            context
+                .notice(&format!("group {} removed", sanitise::line(name)))
+                .await;
         }
         Groups::Rm { name, hosts } => {
             let pattern = input::hosts(hosts, context.stdin)?.join(",");
             let removed = client.remove_from_group(name, Some(&pattern)).await?;
-            told(context, removed, &format!("taken out of group {name}")).await;
+            told(
+                context,
+                removed,
+                &format!("taken out of group {}", sanitise::line(name)),
+            )
+            .await;
         }
     }
     Ok(exit::SUCCESS)

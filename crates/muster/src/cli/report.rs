@@ -156,11 +156,11 @@ pub async fn json(context: &mut Context, client: &Client, task: &TaskView) -> Re
                 (run.stderr, run.stderr_base64) = json::bytes(stderr);
             }
             json::run(&entry.run, std::mem::take(&mut first), screen.out())?;
-            context.console.flush(&mut screen).await?;
+            context.console.flush_json(&mut screen).await?;
         }
     }
     json::end(screen.out());
-    Ok(context.console.flush(&mut screen).await?)
+    Ok(context.console.flush_json(&mut screen).await?)
 }
 
 async fn download(client: &Client, id: TaskId, index: u32, stream: Stream) -> Result<Vec<u8>, Stop> {

@@ -107,6 +107,19 @@ impl Console {
         Ok(())
     }
 
+    /// As [`Console::flush`], where standard output holds whole pieces of JSON: bytes that steer a terminal are
+    /// escaped on their way to one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Console::flush`].
+    pub async fn flush_json(&mut self, screen: &mut Screen) -> Result<(), Closed> {
+        if self.terminals.out {
+            screen.make_json_safe();
+        }
+        self.flush(screen).await
+    }
+
     /// Tells whether a progress line can be drawn.
     #[must_use]
     pub fn shows_progress(&self) -> bool {

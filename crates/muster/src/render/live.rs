@@ -32,6 +32,8 @@ pub struct Live {
     terminals: Terminals,
     /// The single host's bytes pass as they are; None: not known yet.
     raw: Option<bool>,
+    /// The single host's stderr where that leads to a terminal: stdout does not.
+    raw_on_terminal: Sanitiser,
     hosts: BTreeMap<u32, Host>,
     width: usize,
 }
@@ -52,6 +54,7 @@ impl Live {
         Self {
             terminals,
             raw: None,
+            raw_on_terminal: Sanitiser::default(),
             hosts: BTreeMap::new(),
             width: 0,
         }
@@ -84,7 +87,7 @@ impl Live {
 
     fn meet(&mut self, index: u32, name: &str) {
         if !self.hosts.contains_key(&index) {
-            let name = sanitise::line(name);
+            let name = sanitise::line(name).into_owned();
             self.width = self.width.max(name.chars().count().min(NAME_WIDTH));
             self.hosts.insert(
                 index,
@@ -136,11 +139,7 @@ impl Live {
         self.attempt(output.index, output.attempt, screen);
         if self.is_raw() {
             if self.terminals.is_terminal(lane) {
-                let mut safe = Vec::with_capacity(bytes.len());
-                let mut sanitiser = Sanitiser::default();
-                sanitiser.feed(bytes, &mut safe);
-                sanitiser.finish(&mut safe);
-                screen.lane(lane).extend_from_slice(&safe);
+                self.raw_on_terminal.feed(bytes, screen.lane(lane));
             } else {
                 screen.lane(lane).extend_from_slice(bytes);
             }
@@ -190,6 +189,9 @@ impl Live {
 
     /// Shows the unfinished lines of a host.
     fn release(&mut self, index: u32, screen: &mut Screen) {
+        if self.is_raw() && self.terminals.err {
+            self.raw_on_terminal.finish(screen.lane(Lane::Err));
+        }
         let Some(host) = self.hosts.get_mut(&index) else {
             return;
         };

@@ -7,10 +7,10 @@ pub mod grouped;
 pub mod json;
 pub mod live;
 pub mod progress;
-pub mod sanitise;
 pub mod screen;
 pub mod table;
 pub mod words;
 
 pub use console::{Closed, Console};
+pub use muster_model::sanitise;
 pub use screen::Screen;

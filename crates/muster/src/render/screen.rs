@@ -1,5 +1,9 @@
 //! Bytes on their way to standard output and standard error, in order.
 
+use std::borrow::Cow;
+
+use super::sanitise;
+
 /// Where bytes go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -42,6 +46,15 @@ impl Screen {
         let err = self.lane(Lane::Err);
         err.extend_from_slice(line.as_bytes());
         err.push(b'\n');
+    }
+
+    /// Makes JSON on standard output safe to show: the same values, in which nothing steers a terminal.
+    pub fn make_json_safe(&mut self) {
+        for (_, bytes) in self.pieces.iter_mut().filter(|(lane, _)| *lane == Lane::Out) {
+            if let Ok(Cow::Owned(safe)) = std::str::from_utf8(bytes).map(sanitise::json) {
+                *bytes = safe.into_bytes();
+            }
+        }
     }
 
     /// Tells whether there is nothing to write.

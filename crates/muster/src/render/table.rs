@@ -19,8 +19,12 @@ impl Table {
 
     /// Adds a row; its cells are made safe to show.
     pub fn row<I: IntoIterator<Item = String>>(&mut self, cells: I) {
-        self.rows
-            .push(cells.into_iter().map(|cell| sanitise::line(&cell)).collect());
+        self.rows.push(
+            cells
+                .into_iter()
+                .map(|cell| sanitise::line(&cell).into_owned())
+                .collect(),
+        );
     }
 
     /// Returns the table as lines, two spaces between columns and none at the end.

@@ -117,7 +117,7 @@ pub fn span(span: Duration) -> String {
 /// Returns a problem as it is shown: what was wrong, and a line with what to do.
 #[must_use]
 pub fn problem(problem: &Problem) -> String {
-    let detail: Vec<String> = problem.detail.lines().map(sanitise::line).collect();
+    let detail: Vec<_> = problem.detail.lines().map(sanitise::line).collect();
     let mut text = format!("muster: {}\n", detail.join("\n  "));
     if let Some(hint) = &problem.hint {
         for (place, hint) in hint.lines().enumerate() {

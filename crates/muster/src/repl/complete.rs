@@ -192,8 +192,8 @@ impl Completer for Completion {
         let suggestions: Vec<Suggestion> = texts
             .into_iter()
             .map(|(value, description)| Suggestion {
-                value: crate::render::sanitise::line(&value),
-                description: description.map(|text| crate::render::sanitise::line(&text)),
+                value: crate::render::sanitise::line(&value).into_owned(),
+                description: description.map(|text| crate::render::sanitise::line(&text).into_owned()),
                 span: Span::new(start, pos),
                 append_whitespace: true,
                 ..Suggestion::default()

@@ -141,3 +141,22 @@ fn a_line_without_end_is_cut_between_characters() {
     assert!(lines.iter().all(|line| line.len() <= LINE_BYTES + 3));
     assert!(!out.contains('\u{fffd}'));
 }
+
+/// Of a single host whose stdout goes to a file, stderr comes to the terminal as it is printed.
+#[test]
+fn stderr_on_a_terminal_is_harmless_however_it_is_cut() {
+    let only_err = Terminals {
+        out: false,
+        ..TERMINAL
+    };
+    let events = [
+        task(1),
+        output(0, "web1", Stream::Stderr, b"a\x1b[2J\xc3"),
+        output(0, "web1", Stream::Stderr, b"\xa9\r"),
+        output(0, "web1", Stream::Stdout, b"\x1b[2J\xff"),
+        output(0, "web1", Stream::Stderr, b"\nb\xe2\x80"),
+        end(0, "web1", RunState::Succeeded, Some(0)),
+    ];
+    let (_, err) = show(only_err, &events);
+    assert_eq!(err, "a␛[2Jé\nb\u{fffd}");
+}
