@@ -19,8 +19,8 @@ pub struct Raw {
 /// A stream that is not one of events.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Invalid {
-    /// An event is longer than anything the server sends.
-    #[error("an event is longer than {EVENT_BYTES} bytes")]
+    /// An event or its id is longer than anything the server sends.
+    #[error("an event is longer than {EVENT_BYTES} bytes, or its id than {ID_BYTES}")]
     TooLong,
     /// A line is not UTF-8.
     #[error("an event is not UTF-8")]
@@ -30,6 +30,10 @@ pub enum Invalid {
 /// The longest event that is read: output comes in frames of at most 256 KiB, which JSON can make six
 /// times longer.
 pub const EVENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// The longest id that is read. It is given with every event that follows it, so that a long one would fill
+/// memory; the server's are a few numbers.
+pub const ID_BYTES: usize = 256;
 
 /// Cuts a stream of bytes into events. The bytes may come in pieces of any size.
 #[derive(Debug, Default)]
@@ -132,6 +136,7 @@ impl Parser {
                 self.data.push_str(value);
             }
             "event" => value.clone_into(&mut self.event),
+            "id" if value.len() > ID_BYTES => return Err(Invalid::TooLong),
             "id" if !value.contains('\0') => value.clone_into(&mut self.last_id),
             // A comment (no field name), `retry`, or a field from the future.
             _ => {}
@@ -197,6 +202,14 @@ mod tests {
         let piece = vec![b'x'; 1024 * 1024];
         let outcome = (0..9).try_for_each(|_| parser.feed(&piece, &mut events));
         assert_eq!(outcome, Err(Invalid::TooLong));
+    }
+
+    #[test]
+    fn a_long_id_is_refused_before_it_is_given_with_every_event() {
+        let stream = |length| format!("id: {}\ndata: x\n\n", "1".repeat(length));
+        let feed = |text: &str| Parser::new().feed(text.as_bytes(), &mut Vec::new());
+        assert_eq!(feed(&stream(ID_BYTES)), Ok(()));
+        assert_eq!(feed(&stream(ID_BYTES + 1)), Err(Invalid::TooLong));
     }
 
     #[test]
