@@ -11,6 +11,11 @@ use super::tokens;
 /// How deep files may include each other, as in OpenSSH.
 const DEPTH: usize = 16;
 
+/// How much the files may say about one host, in statements; opening a file costs as much as [`A_FILE`].
+/// Ten files that include each other are read ten to the sixteenth times before the depth ends it.
+const WORK: usize = 4 * 1024 * 1024;
+const A_FILE: usize = 1024;
+
 /// Gives the files. The real one is [`super::Disk`]; tests and fuzzers give texts.
 pub(crate) trait Source {
     /// Returns a file's statements; None where there is no such file.
@@ -59,6 +64,7 @@ pub(crate) fn evaluate(source: &dyn Source, roots: &[Root], asked: Asked<'_>) ->
         is_final: false,
         wants_final: false,
         options: Options::default(),
+        work: 0,
     };
     pass.run(roots)?;
     if pass.wants_final {
@@ -79,6 +85,8 @@ struct Pass<'a> {
     is_final: bool,
     wants_final: bool,
     options: Options,
+    /// How much has been read, see [`WORK`].
+    work: usize,
 }
 
 impl Pass<'_> {
@@ -99,6 +107,13 @@ impl Pass<'_> {
             }
             return Ok(());
         };
+        self.work += A_FILE + statements.len();
+        if self.work > WORK {
+            return Err(Problem(format!(
+                "{}: files include each other too often",
+                path.display()
+            )));
+        }
         let mut active = true;
         for (line, statement) in statements.iter() {
             let at = |what: String| Problem(format!("{} line {line}: {what}", path.display()));

@@ -189,3 +189,18 @@ fn a_wrong_value_is_an_error_even_in_a_block_for_others() {
         "{problem:?}"
     );
 }
+
+#[test]
+fn files_that_include_each_other_many_times_are_refused_soon() {
+    let config = "Include config\n".repeat(10);
+    let Problem(what) = ask(&[("/home/me/.ssh/config", &config)], "web1").unwrap_err();
+    assert!(what.contains("include each other"), "{what}");
+    // Every one of many files includes all of them.
+    let paths: Vec<String> = (0..50).map(|number| format!("/home/me/.ssh/{number}")).collect();
+    let mut files: Vec<(&str, &str)> = paths
+        .iter()
+        .map(|path| (path.as_str(), "Host *\nInclude *\n"))
+        .collect();
+    files.push(("/home/me/.ssh/config", "Include *\n"));
+    assert!(ask(&files, "web1").is_err());
+}
