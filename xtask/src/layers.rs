@@ -113,6 +113,12 @@ const LAYERS: &[Layer] = &[
         tests: BENCHES,
     },
     Layer {
+        // What fuzz targets check: nothing stands on it.
+        name: "muster-fuzzing",
+        normal: &["muster-model", "muster-transport", "muster-client"],
+        tests: &[],
+    },
+    Layer {
         name: "muster-testkit",
         normal: &[],
         tests: &[],

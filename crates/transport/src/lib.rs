@@ -5,6 +5,12 @@ mod adapters;
 pub mod contract;
 pub mod demo;
 pub mod error;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing {
+    //! What fuzz targets may call.
+    pub use crate::adapters::ssh::fuzzing::*;
+}
 pub mod open;
 pub mod port;
 pub mod types;

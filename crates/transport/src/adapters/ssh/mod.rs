@@ -9,6 +9,8 @@ mod config;
 mod connect;
 mod explain;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod handler;
 mod host_key;
 mod identity;

@@ -14,7 +14,13 @@ mod statement;
 mod tokens;
 
 pub(crate) use disk::Disk;
+#[cfg(feature = "fuzzing")]
+pub(crate) use evaluate::Problem;
 pub(crate) use evaluate::{Asked, Root, Source, evaluate};
+#[cfg(feature = "fuzzing")]
+pub(crate) use line::split;
 pub(crate) use options::{AddressFamily, Options, Proxy, StrictHostKeyChecking};
 pub(crate) use pattern::matches;
+#[cfg(feature = "fuzzing")]
+pub(crate) use statement::{Numbered, read};
 pub(crate) use tokens::{Tokens, expand, expand_path};

@@ -11,6 +11,8 @@ mod verdict;
 pub(crate) use append::append;
 pub(crate) use disk::{load, load_revoked};
 pub(crate) use entry::wire_name;
+#[cfg(feature = "fuzzing")]
+pub(crate) use entry::{Entry, hash_of};
 pub(crate) use index::KnownHosts;
 pub(crate) use verdict::{Found, Names, Verdict, judge, known_algorithms};
 

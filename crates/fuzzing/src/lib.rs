@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+pub mod events;
+pub mod frames;
+pub mod known_hosts;
+pub mod pattern;
+pub mod selector;
+pub mod ssh_config;
+pub mod terminal;
+pub mod wire;
+
+/// What a target does with an input: it panics where a promise is broken.
+pub type Check = fn(&[u8]);
+
+/// Every target. The programs in `fuzz/`, the folders of the corpus and its replay are compared with this list.
+pub const TARGETS: &[(&str, Check)] = &[
+    ("events", events::check),
+    ("frames", frames::check),
+    ("known_hosts", known_hosts::check),
+    ("pattern", pattern::check),
+    ("selector", selector::check),
+    ("ssh_config", ssh_config::check),
+    ("terminal", terminal::check),
+    ("wire", wire::check),
+];
