@@ -76,7 +76,8 @@ impl Core {
         }
         if let Some(stop) = self.stopped(&live) {
             let outcome = self.stop_outcome(&live, stop);
-            self.settle(work, Change::Withdraw { outcome }, Some(receipt)).await;
+            self.settle(work, Change::Withdraw { outcome }, Some(receipt))
+                .await;
             return;
         }
         let mut session = match Box::pin(self.reach(&live, work)).await {
@@ -89,7 +90,8 @@ impl Core {
             }
             Reached::Withdrawn(outcome) => {
                 // Another executor may have started it after a second delivery.
-                self.settle(work, Change::Withdraw { outcome }, Some(receipt)).await;
+                self.settle(work, Change::Withdraw { outcome }, Some(receipt))
+                    .await;
                 return;
             }
             Reached::PutBack => return receipt.put_back().await,

@@ -43,6 +43,7 @@ pub fn resolve(files: &BTreeMap<PathBuf, String>, endpoint: &Endpoint) -> Result
         idle: Duration::from_secs(60),
         keepalive: Duration::from_secs(15),
         logins: 8,
+        answer: Duration::from_secs(30),
     };
     let mut told = String::new();
     let found = resolve_from(&Texts(files), &settings, endpoint, &Access::default());
