@@ -114,8 +114,8 @@ async fn without_a_daemon_the_command_is_its_own_server() {
     assert_eq!(report["task"]["counts"]["succeeded"], 2);
 }
 
-#[test]
-fn a_server_whose_socket_is_gone_is_told_of() {
+#[tokio::test]
+async fn a_server_whose_socket_is_gone_is_told_of() {
     let home = Home::new().expect("a home");
     muster(&home, &["tasks"]).succeeded();
     let pid = server(&home).to_string();
@@ -125,9 +125,12 @@ fn a_server_whose_socket_is_gone_is_told_of() {
     assert!(done.stderr.contains("nothing answers at"), "{done:#?}");
     assert!(done.stderr.contains(&format!("kill {pid}")), "{done:#?}");
     kill(server(&home));
-    let done = muster(&home, &["server", "status"]);
-    assert_eq!(
-        (done.code, done.stderr.as_str()),
-        (Some(3), "no server is running\n")
-    );
+    // Its lock is free only once the last of its threads has gone.
+    let is_told = || {
+        let done = muster(&home, &["server", "status"]);
+        (done.code, done.stderr.as_str()) == (Some(3), "no server is running\n")
+    };
+    wait::until(PATIENCE, "the server to be gone", is_told)
+        .await
+        .expect("it is told");
 }
