@@ -5,6 +5,7 @@
 use std::hint::black_box;
 
 use muster_model::pattern::{NoGroups, expand, fold};
+use muster_model::sanitise::Sanitiser;
 use muster_model::task::TaskState;
 use muster_model::wire::{Event, RunEvent, RunView, TaskReport, TaskView};
 use muster_model::{Counts, RunState, TaskId, Timestamp};
@@ -34,7 +35,7 @@ pub fn find(name: &str) -> Option<Case> {
 }
 
 /// The names of all cases.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 11] = [
     "pattern: parse and evaluate, five operators",
     "pattern: refuse a wrong one",
     "pattern: expand 10,000 hosts",
@@ -44,6 +45,8 @@ pub const NAMES: [&str; 9] = [
     "wire: decode a report of 500 runs",
     "wire: encode 100 events",
     "wire: decode 100 events",
+    "terminal: pass 1 MiB of plain text",
+    "terminal: show 1 MiB in which every line sets a colour",
 ];
 
 fn prepare(name: &str) -> Case {
@@ -72,13 +75,27 @@ fn prepare(name: &str) -> Case {
                 .map(|text| text.len())
                 .sum::<usize>()
         }),
-        _ => case(name, events().iter().map(encoded).collect::<Vec<_>>(), |texts| {
+        8 => case(name, events().iter().map(encoded).collect::<Vec<_>>(), |texts| {
             texts
                 .iter()
                 .filter_map(|text| serde_json::from_slice::<Event>(text).ok())
                 .count()
         }),
+        9 => terminal(name, "a line of a log as hosts write them, with a number 12345\n"),
+        _ => terminal(
+            name,
+            "\x1b[31ma line of a log\x1b[0m as hosts write them, with \u{fc}n\u{ef}c\u{f6}d\u{e9}\r\n",
+        ),
     }
+}
+
+/// A mebibyte of such lines, made harmless piece by piece as it comes from a host.
+fn terminal(name: &'static str, line: &str) -> Case {
+    case(name, line.repeat((1 << 20) / line.len()), |text| {
+        let mut sanitiser = Sanitiser::default();
+        let pieces = text.as_bytes().chunks(32 << 10);
+        pieces.map(|piece| sanitiser.pass(piece).len()).sum::<usize>()
+    })
 }
 
 fn encoded<T: serde::Serialize>(value: &T) -> Vec<u8> {
