@@ -37,28 +37,16 @@ fn muster(home: &Home, args: &[&str]) {
     assert!(status.is_ok_and(|status| status.success()), "muster {args:?}");
 }
 
-fn server(home: &Home) -> u32 {
-    let is_server = |process: &proc::Process| process.argv.get(1).is_some_and(|word| word == "server");
-    let all = home.processes();
-    all.into_iter().find(is_server).expect("the server").pid
-}
-
 /// What the threads of a process have done so far.
 struct Threads {
-    /// Ticks of processor time, a hundred a second.
-    ticks: u64,
+    /// Their processor time.
+    cpu: Duration,
     /// How often each thread woke up, by its number.
     wakes: BTreeMap<u32, u64>,
 }
 
 impl Threads {
     fn of(pid: u32) -> Self {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its times");
-        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-        let fields: Vec<&str> = after_name.split_whitespace().collect();
-        let ticks = [11, 12]
-            .iter()
-            .filter_map(|at| fields.get(*at)?.parse::<u64>().ok());
         let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("its threads");
         let wakes = threads.filter_map(|entry| {
             let entry = entry.ok()?;
@@ -72,7 +60,7 @@ impl Threads {
             ))
         });
         Self {
-            ticks: ticks.sum(),
+            cpu: proc::cpu(pid),
             wakes: wakes.collect(),
         }
     }
@@ -123,7 +111,7 @@ fn watch(results: &mut Results, connections: u32, seconds: usize) -> Result<(), 
         muster(&home, &["run", "true", "--hosts", &hosts, "--output", "quiet"]);
         Some((sshd, runtime))
     };
-    let server = server(&home);
+    let server = home.servers().first().expect("the server").pid;
     // What a task leaves to be done right after it is not idleness.
     std::thread::sleep(Duration::from_secs(3));
     let before = Threads::of(server);
@@ -138,7 +126,7 @@ fn watch(results: &mut Results, connections: u32, seconds: usize) -> Result<(), 
             .figure(
                 "CPU",
                 Unit::Milliseconds,
-                &[(after.ticks - before.ticks) as f64 * 10.0],
+                &[after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1000.0],
             )
             .figure("wakes", Unit::Count, &[after.wakes_since(&before) as f64])
             .figure("threads", Unit::Count, &[after.wakes.len() as f64]),

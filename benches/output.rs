@@ -85,17 +85,7 @@ fn print_at_pace(bytes_a_second: u64, seconds: u64, folder: &Path) {
     std::fs::write(folder.join(std::process::id().to_string()), taken).expect("a word");
 }
 
-/// Processor time of a process, or of the children that were waited for.
-fn cpu_of(pid: u32) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks = [11, 12]
-        .iter()
-        .filter_map(|at| fields.get(*at)?.parse::<u64>().ok());
-    Duration::from_millis(ticks.sum::<u64>() * 10)
-}
-
+/// Processor time of the children that were waited for.
 fn cpu_of_children() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("rusage");
     let of = |time: nix::sys::time::TimeVal| {
@@ -120,9 +110,7 @@ impl Place {
             .stderr(Stdio::null())
             .status();
         assert!(warmed.is_ok_and(|status| status.success()), "the server starts");
-        let is_server = |process: &proc::Process| process.argv.get(1).is_some_and(|word| word == "server");
-        let all = home.processes();
-        let server = all.into_iter().find(is_server).expect("the server").pid;
+        let server = home.servers().first().expect("the server").pid;
         Self { home, server }
     }
 
@@ -165,7 +153,7 @@ fn pipe(results: &mut Results) {
         let (mut wall, mut client, mut server) = (Vec::new(), Vec::new(), Vec::new());
         let place = Place::new();
         for _ in 0..3 {
-            let before = (cpu_of_children(), cpu_of(place.server));
+            let before = (cpu_of_children(), proc::cpu(place.server));
             let started = Instant::now();
             let args = [
                 "run",
@@ -183,7 +171,7 @@ fn pipe(results: &mut Results) {
             assert!(mode == "quiet" || read == SIZE, "{read} bytes came");
             wall.push(started.elapsed().as_secs_f64());
             client.push((cpu_of_children() - before.0).as_secs_f64());
-            server.push((cpu_of(place.server) - before.1).as_secs_f64());
+            server.push((proc::cpu(place.server) - before.1).as_secs_f64());
         }
         results.add(
             Row::new("pipe", label)
@@ -207,7 +195,7 @@ fn followed(results: &mut Results, hosts: u64, seconds: u64, followers: usize, w
         PACE / hosts,
         words.path().display()
     );
-    let before = cpu_of(place.server);
+    let before = proc::cpu(place.server);
     let started = Instant::now();
     let pattern = format!("local://h[1-{hosts}]");
     let args = [
@@ -238,7 +226,7 @@ fn followed(results: &mut Results, hosts: u64, seconds: u64, followers: usize, w
     all.into_iter().for_each(finish);
     let last = started.elapsed();
     let client = cpu_of_children() - children;
-    let server = cpu_of(place.server) - before;
+    let server = proc::cpu(place.server) - before;
     if let Some(mut stuck) = stuck {
         assert!(
             stuck.try_wait().expect("its state").is_none(),

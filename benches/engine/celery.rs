@@ -6,13 +6,14 @@
     reason = "where the peers are is told by the environment, as for the tests"
 )]
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use muster_bench::Side;
+use muster_testkit::{ports, wait};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
@@ -86,10 +87,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         let group = Pid::from_raw(i32::try_from(self.0.id()).unwrap_or(i32::MAX));
         let _ = killpg(group, Signal::SIGTERM);
-        let until = Instant::now() + LEAVE;
-        while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let _ = wait::blocking(LEAVE, "the process to leave", || self.0.try_wait().ok().flatten());
         let _ = killpg(group, Signal::SIGKILL);
         let _ = self.0.wait();
     }
@@ -111,20 +109,16 @@ fn start(side: &Side, command: &mut Command, log: &Path) -> Result<Running, Stri
 }
 
 fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(|error| error.to_string())?;
-    Ok(listener.local_addr().map_err(|error| error.to_string())?.port())
+    ports::free().map_err(|error| error.to_string())
 }
 
 fn wait_for_port(port: u16, log: &Path) -> Result<(), String> {
-    let until = Instant::now() + UP;
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        if Instant::now() > until {
-            let said = std::fs::read_to_string(log).unwrap_or_default();
-            return Err(format!("no answer on port {port}: {said}"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
+    let answer = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok();
+    let answered = wait::blocking(UP, "an answer", answer).map(drop);
+    answered.map_err(|error| {
+        let said = std::fs::read_to_string(log).unwrap_or_default();
+        format!("port {port}: {error}: {said}")
+    })
 }
 
 /// Starts the node with everything that it keeps in `home`.

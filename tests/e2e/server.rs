@@ -3,7 +3,7 @@
 use muster_testkit::home::Home;
 use muster_testkit::{proc, wait};
 
-use crate::support::{Done, PATIENCE, World, kill, muster, server, servers};
+use crate::support::{Done, PATIENCE, World, kill, muster, server};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_commands_in_the_same_instant_start_one_server() {
@@ -109,7 +109,7 @@ async fn without_a_daemon_the_command_is_its_own_server() {
         .muster(&["run", "echo hi", "--hosts", &world.hosts(2)])
         .succeeded();
     assert_eq!(done.stdout.lines().count(), 2, "{done:#?}");
-    assert!(servers(&world.home).is_empty());
+    assert!(world.home.servers().is_empty());
     let report = world.report("1");
     assert_eq!(report["task"]["counts"]["succeeded"], 2);
 }

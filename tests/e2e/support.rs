@@ -5,7 +5,6 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use muster_testkit::home::Home;
-use muster_testkit::proc::Process;
 use muster_testkit::require::or_ignored;
 use muster_testkit::sshd::{Builder, Sshd};
 
@@ -139,22 +138,10 @@ pub fn muster(home: &Home, args: &[&str]) -> Done {
     command(home, args).output().expect("the binary starts").into()
 }
 
-/// The servers that run in a home.
-pub fn servers(home: &Home) -> Vec<Process> {
-    let is_server = |process: &Process| {
-        process
-            .argv
-            .first()
-            .is_some_and(|program| program.ends_with("muster"))
-            && process.argv.get(1).is_some_and(|word| word == "server")
-    };
-    home.processes().into_iter().filter(is_server).collect()
-}
-
 /// The one server that runs in a home.
 #[track_caller]
 pub fn server(home: &Home) -> u32 {
-    let servers = servers(home);
+    let servers = home.servers();
     assert_eq!(servers.len(), 1, "{servers:?}");
     servers[0].pid
 }

@@ -5,7 +5,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 
 use futures_util::StreamExt;
@@ -19,8 +19,8 @@ use muster_model::{Counts, Problem, Stream, TaskId, Timestamp};
 enum Act {
     /// Answers with a status and a body.
     Answer(u16, String),
-    /// Answers, and closes the connection.
-    AnswerAndClose(u16, String),
+    /// Answers, closes the connection, and says on the channel that it has.
+    AnswerAndClose(u16, String, mpsc::SyncSender<()>),
     /// Reads the request and closes the connection without a word.
     Break,
     /// Sends a chunked body piece by piece, and ends it properly.
@@ -142,11 +142,12 @@ fn act(mut stream: &UnixStream, act: Act) -> bool {
             true
         }
         // As a server that closes idle connections does: without saying so before.
-        Act::AnswerAndClose(status, body) => {
+        Act::AnswerAndClose(status, body, closed) => {
             stream
                 .write_all(answer(status, &body, "").as_bytes())
                 .expect("written");
             stream.shutdown(std::net::Shutdown::Both).expect("closed");
+            closed.send(()).expect("somebody waits");
             false
         }
         Act::Break => {
@@ -297,11 +298,13 @@ async fn connections_are_used_again_and_name_the_protocol() {
 
 #[tokio::test]
 async fn a_connection_that_the_server_has_closed_meanwhile_is_not_used() {
+    let (closed, is_closed) = mpsc::sync_channel(1);
     let server = Server::start(vec![
-        Act::AnswerAndClose(200, json(&task(false))),
+        Act::AnswerAndClose(200, json(&task(false)), closed),
         Act::Answer(200, "{\"removed\":1}".into()),
     ]);
     server.client.task(TaskId(7)).await.expect("a task");
+    is_closed.recv().expect("the server closes it");
     let removed = server.client.remove_hosts("a").await.expect("removed");
     assert_eq!(removed, 1, "what is never sent twice goes through all the same");
     assert_eq!(server.asked()[1].connection, 1);

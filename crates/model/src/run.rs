@@ -284,6 +284,24 @@ pub struct Refused {
     pub attempt: u32,
 }
 
+/// The answer to one change of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was applied.
+    Yes {
+        /// The state after it.
+        state: RunState,
+        /// The attempt after it.
+        attempt: u32,
+        /// It was the last open run: the task is done.
+        task_done: bool,
+    },
+    /// It was refused; nothing was changed.
+    No(Refused),
+    /// There is no such run.
+    NoSuchRun,
+}
+
 /// Decides a change: returns the state and the attempt after it.
 ///
 /// This is the whole state machine; every store applies exactly this rule, in its database.

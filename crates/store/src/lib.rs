@@ -11,8 +11,7 @@ pub mod types;
 
 pub use capabilities::Capabilities;
 pub use error::Error;
+pub use muster_model::run::Applied;
 pub use open::{Opened, open};
 pub use port::{Inventory, Outputs, Store};
-pub use types::{
-    Applied, ExecutorRecord, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput,
-};
+pub use types::{ExecutorRecord, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};

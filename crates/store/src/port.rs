@@ -6,7 +6,8 @@ use muster_model::host::HostRecord;
 use muster_model::{ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
 
 use crate::error::Error;
-use crate::types::{Applied, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+use crate::types::{GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+use muster_model::run::Applied;
 
 /// Tasks and runs. Cheap to share: `Arc<dyn Store>`.
 ///

@@ -1,7 +1,6 @@
 //! The plain types of the store's ports.
 
 use bytes::Bytes;
-use muster_model::run::Refused;
 use muster_model::{
     Endpoint, ExecutorId, Kind, Options, RunKey, RunState, TaskId, TaskRecord, TaskState, Timestamp,
 };
@@ -55,24 +54,6 @@ impl Submitted {
             Self::Now(task) | Self::Before(task) => task,
         }
     }
-}
-
-/// The answer to one change of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Applied {
-    /// It was applied.
-    Yes {
-        /// The state after it.
-        state: RunState,
-        /// The attempt after it.
-        attempt: u32,
-        /// It was the last open run: the task is done.
-        task_done: bool,
-    },
-    /// It was refused; nothing was changed.
-    No(Refused),
-    /// There is no such run.
-    NoSuchRun,
 }
 
 /// A run that is not terminal, with just what dispatch needs.

@@ -156,6 +156,17 @@ impl Home {
     pub fn processes(&self) -> Vec<Process> {
         proc::with_env(MARK, &self.mark)
     }
+
+    /// Returns the servers of Muster that run in this home now.
+    #[must_use]
+    pub fn servers(&self) -> Vec<Process> {
+        let is_server = |process: &Process| {
+            let mut words = process.argv.iter();
+            words.next().is_some_and(|program| program.ends_with("muster"))
+                && words.next().is_some_and(|word| word == "server")
+        };
+        self.processes().into_iter().filter(is_server).collect()
+    }
 }
 
 #[expect(

@@ -1,6 +1,7 @@
 //! What is running on this machine, read from `/proc`: for tests that nothing is left behind.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// A process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,18 @@ pub fn resident_bytes(pid: u32) -> Option<u64> {
 #[must_use]
 pub fn peak_resident_bytes(pid: u32) -> Option<u64> {
     kib(pid, "VmHWM:")
+}
+
+/// Returns the processor time that a process has used; nothing for one that is gone. Linux counts it in hundredths
+/// of a second.
+#[must_use]
+pub fn cpu(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(entry(pid, "stat")).unwrap_or_default();
+    // The name may hold spaces and parentheses: user and system time are the 14th and 15th field of all.
+    let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let times = after_name.split_whitespace().skip(11).take(2);
+    let ticks: u64 = times.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The parent of a process.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::rules::Decide;
 use crate::id::{ExecutorId, RunKey, TaskId, Timestamp};
-use crate::run::{Change, Outcome, Refused, RunState, Transition};
+use crate::run::{Applied, Change, Outcome, RunState, Transition};
 use crate::task::{Counts, Options};
 
 /// A task to be written.
@@ -72,24 +72,6 @@ pub(super) fn count(states: impl Iterator<Item = RunState>) -> Counts {
     counts
 }
 
-/// The answer to one change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It was applied.
-    Yes {
-        /// The state after it.
-        state: RunState,
-        /// The attempt after it.
-        attempt: u32,
-        /// It was the task's last open run.
-        task_done: bool,
-    },
-    /// It was refused.
-    No(Refused),
-    /// There is no such run.
-    NoSuchRun,
-}
-
 /// What was asked of the database, and what it answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Asked {
@@ -107,7 +89,7 @@ pub enum Asked {
         /// The calls.
         calls: Vec<Vec<Transition>>,
         /// The answers.
-        answers: Vec<Vec<Answer>>,
+        answers: Vec<Vec<Applied>>,
     },
     /// A cancel was asked for.
     Cancel {
@@ -215,8 +197,8 @@ impl Database {
     }
 
     /// Applies the changes of calls, in one group.
-    pub(super) fn apply(&mut self, calls: Vec<Vec<Transition>>) -> Vec<Vec<Answer>> {
-        let answers: Vec<Vec<Answer>> = calls
+    pub(super) fn apply(&mut self, calls: Vec<Vec<Transition>>) -> Vec<Vec<Applied>> {
+        let answers: Vec<Vec<Applied>> = calls
             .iter()
             .map(|changes| changes.iter().map(|change| self.change(change)).collect())
             .collect();
@@ -227,17 +209,17 @@ impl Database {
         answers
     }
 
-    fn change(&mut self, change: &Transition) -> Answer {
+    fn change(&mut self, change: &Transition) -> Applied {
         let key = change.run;
         let Some(task) = self.tasks.get_mut(&key.task) else {
-            return Answer::NoSuchRun;
+            return Applied::NoSuchRun;
         };
         let Some(row) = task.runs.get_mut(key.index as usize) else {
-            return Answer::NoSuchRun;
+            return Applied::NoSuchRun;
         };
         let (state, attempt) = match (self.decide)(row.state, row.attempt, change) {
             Ok(next) => next,
-            Err(refused) => return Answer::No(refused),
+            Err(refused) => return Applied::No(refused),
         };
         match &change.change {
             Change::Start { executor } => {
@@ -257,7 +239,7 @@ impl Database {
             task.finished_at = Some(change.at);
             *self.said_done.entry(key.task).or_default() += 1;
         }
-        Answer::Yes {
+        Applied::Yes {
             state,
             attempt,
             task_done,

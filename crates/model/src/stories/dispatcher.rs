@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::database::{Answer, NewTask};
+use super::database::NewTask;
 use super::executor::withdraw;
 use super::process::{Live, Notice, Work};
 use super::step::{Committed, Step};
 use super::world::{Call, LEASE, Purpose, World, chosen};
 use crate::id::{RunKey, TaskId};
 use crate::quantity::Amount;
+use crate::run::Applied;
 use crate::run::{Outcome, RunState};
 use crate::task::Options;
 
@@ -220,19 +221,19 @@ impl World {
         }
     }
 
-    fn answered(&mut self, call: &Call, answers: &[Answer]) {
+    fn answered(&mut self, call: &Call, answers: &[Applied]) {
         for (change, answer) in call.changes.iter().zip(answers) {
             let run = change.run;
             match *answer {
-                Answer::Yes { state, attempt, .. } => {
+                Applied::Yes { state, attempt, .. } => {
                     self.announce(call.by, Notice::Run { run, state, attempt });
                 }
-                Answer::No(now) => {
+                Applied::No(now) => {
                     if let Some(live) = self.processes[call.by].lives.get_mut(&run.task) {
                         live.correct(run.index, now.state, now.attempt);
                     }
                 }
-                Answer::NoSuchRun => self.break_promise(|| format!("run {run} is gone")),
+                Applied::NoSuchRun => self.break_promise(|| format!("run {run} is gone")),
             }
         }
         match (call.purpose, answers) {

@@ -1,9 +1,9 @@
 //! What a process does with an attempt, from the message to the settled end.
 
-use super::database::Answer;
 use super::process::{Hand, Live, Phase, Work};
 use super::step::{Begun, Reached};
 use super::world::{Call, Purpose, World, chosen};
+use crate::run::Applied;
 use crate::run::{Change, Outcome, RunState, Transition, Unreachable};
 use crate::task::Options;
 
@@ -343,10 +343,10 @@ impl World {
     }
 
     /// The start of an attempt was answered.
-    pub(super) fn start_answered(&mut self, place: usize, work: Work, answer: Answer) {
+    pub(super) fn start_answered(&mut self, place: usize, work: Work, answer: Applied) {
         let started = match answer {
-            Answer::Yes { .. } => true,
-            Answer::No(refused) if refused.state == RunState::Started => {
+            Applied::Yes { .. } => true,
+            Applied::No(refused) if refused.state == RunState::Started => {
                 let mine = self.database.row(work.run).is_some_and(|row| {
                     row.attempt == work.attempt && row.executor.as_ref() == Some(&self.processes[place].id)
                 });

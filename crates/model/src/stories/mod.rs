@@ -25,7 +25,7 @@ mod story;
 mod sweeper;
 mod world;
 
-pub use database::{Answer, Asked, NewTask, Row, Task};
+pub use database::{Asked, NewTask, Row, Task};
 pub use hunt::{Failure, Hunt};
 pub use random::Random;
 pub use rules::{Habits, Rules};

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::check::Seen;
-use super::database::{Answer, Asked, Database, Task};
+use super::database::{Asked, Database, Task};
 use super::process::{Process, Work};
 use super::rules::Rules;
 use super::step::{Begun, Committed, Reached, Step};
 use super::story::{Shape, Story};
 use crate::id::{ExecutorId, RunKey, TaskId, Timestamp};
+use crate::run::Applied;
 use crate::run::Transition;
 
 /// How long a lease holds.
@@ -285,7 +286,7 @@ impl World {
 
     /// Returns the answers that the waiting calls would get in this order (of their places).
     #[must_use]
-    pub fn foretell(&self, order: &[usize]) -> Vec<Vec<Answer>> {
+    pub fn foretell(&self, order: &[usize]) -> Vec<Vec<Applied>> {
         let calls = order.iter().filter_map(|place| self.waiting.get(*place));
         let calls = calls.map(|call| call.changes.clone()).collect();
         self.database.clone().apply(calls)

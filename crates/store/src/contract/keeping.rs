@@ -13,7 +13,8 @@ use super::world::{
     HOSTILE, all_runs, apply, check_counts, executor, frames, key, must, new_task, settle, start, submit,
     task, transition,
 };
-use crate::types::{Applied, TaskFilter};
+use crate::types::TaskFilter;
+use muster_model::run::Applied;
 
 pub(super) async fn a_closed_store_says_that_it_is_closed(world: World) {
     let opened = world.open().await;

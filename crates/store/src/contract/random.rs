@@ -7,7 +7,7 @@ use muster_model::{Outcome, RunKey, RunState, TaskId, Transition};
 
 use super::World;
 use super::world::{all_runs, check_counts, executor, key, submit, task, transition};
-use crate::types::Applied;
+use muster_model::run::Applied;
 
 /// A small generator (splitmix64): the same seed gives the same case again.
 struct Random(u64);

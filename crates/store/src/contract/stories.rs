@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use futures_util::poll;
 use muster_model::run::PastAttempt;
 use muster_model::stories::{
-    Answer, Asked, Broken, Call, Committed, Failure, Hunt, NewTask, Rules, Step, Story, Task, World as Model,
+    Asked, Broken, Call, Committed, Failure, Hunt, NewTask, Rules, Step, Story, Task, World as Model,
 };
 use muster_model::{RunRecord, TaskId, Transition};
 
@@ -17,7 +17,8 @@ use super::World;
 use super::world::{key, new_task};
 use crate::error::Error;
 use crate::open::Opened;
-use crate::types::{Applied, RunFilter, Submitted, TaskFilter};
+use crate::types::{RunFilter, Submitted, TaskFilter};
+use muster_model::run::Applied;
 
 /// Plays stories on a database.
 ///
@@ -128,7 +129,7 @@ impl Stage {
         });
         let mut answers = Vec::new();
         for answer in join_all(sent).await {
-            answers.push(answers_of(answer)?);
+            answers.push(answer.map_err(failed)?);
         }
         let mut order = Vec::new();
         if explain(model, &answers, &mut order) {
@@ -182,7 +183,7 @@ impl Stage {
             Asked::Apply { calls, answers } => {
                 let sent = calls.iter().map(|changes| store.apply(changes.clone()));
                 for (got, right) in join_all(sent).await.into_iter().zip(answers) {
-                    same("changes", &answers_of(got)?, right)?;
+                    same("changes", &got.map_err(failed)?, right)?;
                 }
                 Ok(())
             }
@@ -274,7 +275,7 @@ fn touched(model: &Model, step: Step) -> Vec<TaskId> {
 }
 
 /// Looks for an order of the waiting calls in which the model gives these answers.
-fn explain(model: &Model, answers: &[Vec<Answer>], order: &mut Vec<usize>) -> bool {
+fn explain(model: &Model, answers: &[Vec<Applied>], order: &mut Vec<usize>) -> bool {
     if order.len() == answers.len() {
         return true;
     }
@@ -300,23 +301,6 @@ fn to_store(task: &NewTask) -> crate::types::NewTask {
         created_at: task.at,
         ..new_task(&task.request, task.hosts)
     }
-}
-
-fn answers_of(answer: Result<Vec<Applied>, Error>) -> Result<Vec<Answer>, Differs> {
-    let answers = answer.map_err(failed)?.into_iter().map(|applied| match applied {
-        Applied::Yes {
-            state,
-            attempt,
-            task_done,
-        } => Answer::Yes {
-            state,
-            attempt,
-            task_done,
-        },
-        Applied::No(refused) => Answer::No(refused),
-        Applied::NoSuchRun => Answer::NoSuchRun,
-    });
-    Ok(answers.collect())
 }
 
 fn past(attempt: &PastAttempt) -> (u32, muster_model::RunState) {

@@ -11,7 +11,7 @@ use super::World;
 use super::world::{
     again, apply, check_counts, end, executor, key, must, run, settle, start, submit, task, transition,
 };
-use crate::types::Applied;
+use muster_model::run::Applied;
 
 pub(super) async fn everything_about_an_end_is_kept(world: World) {
     let opened = world.open().await;

@@ -14,7 +14,8 @@ use muster_model::{
 use muster_runtime::{Tasks, clock};
 
 use crate::open::{Opened, open};
-use crate::types::{Applied, NewTask, RunFilter, Submitted, TaskInput};
+use crate::types::{NewTask, RunFilter, Submitted, TaskInput};
+use muster_model::run::Applied;
 
 /// The longest that one case may take.
 pub const PATIENCE: Duration = Duration::from_secs(120);

@@ -12,7 +12,7 @@ use super::record::{self, bytes_counted};
 use super::statement::{Fat, for_update, or_keep, or_update, runs_by_key};
 use super::translate::during;
 use crate::error::Error;
-use crate::types::Applied;
+use muster_model::run::Applied;
 
 const OPERATION: &str = "apply";
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use muster_model::run::{Change, decide};
 use muster_model::{ExecutorId, Outcome, RunKey, RunState, TaskId, Timestamp, Transition};
 
-use crate::types::Applied;
+use muster_model::run::Applied;
 
 /// A run as far as changes go.
 #[derive(Clone, Debug, PartialEq, Eq)]

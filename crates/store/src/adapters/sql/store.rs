@@ -10,7 +10,8 @@ use super::translate::during;
 use super::{Database, apply, migration, read, submit};
 use crate::error::Error;
 use crate::port::Store;
-use crate::types::{Applied, ExecutorRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+use crate::types::{ExecutorRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+use muster_model::run::Applied;
 
 fn check_executor(executor: &ExecutorId, operation: &str) -> Result<(), Error> {
     if executor.0.is_empty() || executor.0.len() > 255 {

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::apply;
 use super::translate::{Phase, translate};
 use crate::error::Error;
-use crate::types::Applied;
+use muster_model::run::Applied;
 
 /// Jobs that may wait; then callers wait for room.
 const WAITING: usize = 1024;
