@@ -34,6 +34,18 @@ struct Progress {
     look_at: Duration,
 }
 
+impl Progress {
+    /// Begins at the beginning.
+    fn of(live: &LiveTask) -> Self {
+        Self {
+            waves: crate::plan::waves(&live.record.options, live.hosts.len()),
+            wave: 0,
+            next: 0,
+            look_at: clock::monotonic() + LOOK_AGAIN,
+        }
+    }
+}
+
 impl Core {
     /// Starts to dispatch a task in the background.
     pub(crate) fn dispatch(self: &Arc<Self>, live: Arc<LiveTask>) {
@@ -47,12 +59,7 @@ impl Core {
 
     async fn drive(self: Arc<Self>, live: Arc<LiveTask>) {
         let mut changed = live.subscribe();
-        let mut progress = Progress {
-            waves: crate::plan::waves(&live.record.options, live.hosts.len()),
-            wave: 0,
-            next: 0,
-            look_at: clock::monotonic() + LOOK_AGAIN,
-        };
+        let mut progress = Progress::of(&live);
         loop {
             changed.borrow_and_update();
             match decide(&live, &mut progress, clock::now()) {
@@ -142,16 +149,19 @@ fn decide(live: &LiveTask, progress: &mut Progress, now: Timestamp) -> Next {
     let Some(mut wave) = progress.waves.get(progress.wave).cloned() else {
         return Next::Wait;
     };
-    while progress.next >= wave.end && in_hand(live, progress.next, wave.start, counts) == 0 {
+    let in_hand = loop {
+        // In a task that was taken over, much may be behind us: whole waves, too.
+        progress.next = live.first_queued(progress.next.max(wave.start)..wave.end);
+        let in_hand = in_hand(live, progress.next, wave.start, counts);
+        if progress.next < wave.end || in_hand > 0 {
+            break in_hand;
+        }
         progress.wave += 1;
         let Some(next) = progress.waves.get(progress.wave) else {
             return Next::Wait;
         };
         wave = next.clone();
-    }
-    // In a task that was taken over, much may be behind us.
-    progress.next = live.first_queued(progress.next.max(wave.start)..wave.end);
-    let in_hand = in_hand(live, progress.next, wave.start, counts);
+    };
     let most = live
         .record
         .options
@@ -192,4 +202,40 @@ pub(super) fn stopped(live: &LiveTask, now: Timestamp) -> Option<Stop> {
         live.cancel.is_cancelled(),
         now,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use muster_model::quantity::Amount;
+    use muster_model::{Options, RunState};
+
+    use super::*;
+
+    /// What a dispatcher releases of a task whose runs stand as given.
+    fn released(batch: u32, runs: Vec<(RunState, u32)>) -> Option<Vec<(u32, u32)>> {
+        let options = Options {
+            batch: Some(Amount::Hosts(batch)),
+            ..Options::default()
+        };
+        let live = LiveTask::standing(options, runs);
+        let mut progress = Progress::of(&live);
+        match decide(&live, &mut progress, Timestamp(0)) {
+            Next::Release(runs) => Some(runs),
+            Next::Wait | Next::Stop(_) | Next::Done => None,
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_taken_over_goes_on_at_once_with_the_first_wave_that_is_not_over() {
+        let mut runs = vec![(RunState::Succeeded, 1); 100];
+        runs.resize(200, (RunState::Queued, 1));
+        assert_eq!(released(1, runs.clone()), Some(vec![(100, 1)]));
+        assert_eq!(
+            released(30, runs.clone()),
+            Some((100..120).map(|run| (run, 1)).collect())
+        );
+        // What is in hand holds its wave.
+        runs[99] = (RunState::Started, 1);
+        assert_eq!(released(1, runs), None);
+    }
 }

@@ -323,26 +323,43 @@ pub(crate) const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use muster_model::{Kind, Options, RunKey, Timestamp};
+    use muster_model::{Kind, Options, Reach, RunKey, Timestamp};
 
     use super::*;
 
-    fn task(runs: u32) -> LiveTask {
-        let record = TaskRecord {
-            id: TaskId(1),
-            kind: Kind::Command {
-                command: "true".into(),
-            },
-            options: Options::default(),
-            owner: "me".into(),
-            retry_of: None,
-            created_at: Timestamp(0),
-            finished_at: None,
-            cancelled_at: None,
-            counts: Counts::default(),
-        };
-        let runs = (0..runs).map(|_| (RunState::Queued, 1)).collect();
-        LiveTask::new(record, TaskInput::default(), Vec::new(), runs)
+    impl LiveTask {
+        /// Returns a task whose runs stand as given.
+        pub(crate) fn standing(options: Options, runs: Vec<(RunState, u32)>) -> Self {
+            let record = TaskRecord {
+                id: TaskId(1),
+                kind: Kind::Command {
+                    command: "true".into(),
+                },
+                options,
+                owner: "me".into(),
+                retry_of: None,
+                created_at: Timestamp(0),
+                finished_at: None,
+                cancelled_at: None,
+                counts: Counts::default(),
+            };
+            let host = |index| Host {
+                name: format!("h{index}"),
+                endpoint: Endpoint {
+                    reach: Reach::Local,
+                    host: format!("h{index}"),
+                    address: None,
+                    user: None,
+                    port: None,
+                },
+            };
+            let hosts = (0..runs.len()).map(host).collect();
+            Self::new(record, TaskInput::default(), hosts, runs)
+        }
+    }
+
+    fn task(runs: usize) -> LiveTask {
+        LiveTask::standing(Options::default(), vec![(RunState::Queued, 1); runs])
     }
 
     fn run(index: u32, attempt: u32, state: RunState) -> Notice {
