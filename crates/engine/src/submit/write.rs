@@ -1,10 +1,11 @@
 //! Writes a task down and hands it to dispatch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use muster_model::wire::{Plan, Secrets, Submit};
-use muster_model::{Endpoint, Problem, RunState, TaskRecord};
-use muster_runtime::crash_point;
+use muster_model::{Endpoint, ErrorKind, Problem, RunState, TaskRecord};
+use muster_runtime::{Backoff, clock, crash_point};
 use muster_store::{NewTask, Submitted};
 
 use super::validate;
@@ -68,15 +69,14 @@ impl Core {
         })
     }
 
-    async fn write_down(self: &Arc<Self>, task: NewTask, secrets: Secrets) -> Result<TaskRecord, Problem> {
+    async fn write_down(
+        self: &Arc<Self>,
+        mut task: NewTask,
+        secrets: Secrets,
+    ) -> Result<TaskRecord, Problem> {
+        let hosts = std::mem::take(&mut task.hosts);
         let input = task.input.clone();
-        let hosts: Vec<(String, Endpoint)> = task.hosts.clone();
-        let store = &self.rooms.database.store;
-        let record = match store
-            .submit(task)
-            .await
-            .map_err(|error| fault::of_store(&error))?
-        {
+        let record = match self.submit_surely(task, &hosts).await? {
             Submitted::Before(record) => {
                 crash_point!(SubmitSeenBefore);
                 self.take_up(&record, secrets).await?;
@@ -105,9 +105,37 @@ impl Core {
         Ok(record)
     }
 
+    /// Submits until it is known whether the task is in the database: the request's name keeps a second try from
+    /// being a second task, and a task that is in must be dispatched.
+    async fn submit_surely(&self, task: NewTask, hosts: &[(String, Endpoint)]) -> Result<Submitted, Problem> {
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        let mut may_be_in = false;
+        loop {
+            let again = NewTask {
+                hosts: hosts.to_vec(),
+                ..task.clone()
+            };
+            let error = match self.rooms.database.store.submit(again).await {
+                Ok(submitted) => return Ok(submitted),
+                Err(error) => error,
+            };
+            may_be_in |= error.kind == ErrorKind::OutcomeUnknown;
+            if !may_be_in || !(error.kind.is_retryable() || error.kind == ErrorKind::OutcomeUnknown) {
+                return Err(fault::of_store(&error));
+            }
+            tracing::warn!(%error, "it is not known whether a task was written: asking again");
+            tokio::select! {
+                () = clock::sleep(backoff.step()) => {}
+                () = self.tasks.work().cancelled() => return Err(fault::of_store(&error)),
+            }
+        }
+    }
+
     /// Dispatches a task of this process whose first answer was lost on the way from the database.
     async fn take_up(self: &Arc<Self>, record: &TaskRecord, secrets: Secrets) -> Result<(), Problem> {
-        if record.finished_at.is_some() || self.hub.find(record.id).is_some() {
+        // One who only watches has it live as well.
+        let live = self.hub.find(record.id);
+        if record.finished_at.is_some() || live.is_some_and(|live| live.is_dispatched()) {
             return Ok(());
         }
         let open = self
