@@ -27,11 +27,20 @@ impl Core {
         self: &Arc<Self>,
         changes: &[Transition],
     ) -> Result<Vec<Applied>, muster_store::Error> {
+        self.commit_while(changes, |kind| !is_final(kind)).await
+    }
+
+    /// [`Core::commit`], tried again only after the errors that `may_pass` names.
+    pub(super) async fn commit_while(
+        self: &Arc<Self>,
+        changes: &[Transition],
+        may_pass: fn(ErrorKind) -> bool,
+    ) -> Result<Vec<Applied>, muster_store::Error> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let applied = loop {
             match self.rooms.database.store.apply(changes.to_vec()).await {
                 Ok(applied) => break applied,
-                Err(error) if !is_final(error.kind) => {
+                Err(error) if may_pass(error.kind) => {
                     tracing::warn!(%error, "a commit has to be tried again");
                     tokio::select! {
                         () = clock::sleep(backoff.step()) => {}
@@ -127,7 +136,7 @@ impl Core {
 }
 
 /// Tells whether the same changes will never be taken, however often they are sent.
-pub(super) fn is_final(kind: ErrorKind) -> bool {
+fn is_final(kind: ErrorKind) -> bool {
     matches!(
         kind,
         ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported | ErrorKind::Cancelled

@@ -14,7 +14,6 @@ use muster_runtime::crash_point;
 use muster_store::{Applied, Error};
 use tokio::sync::oneshot;
 
-use super::commit::is_final;
 use crate::core::Core;
 use crate::execute::Receipt;
 
@@ -43,6 +42,11 @@ struct State {
 
 struct Call {
     change: Transition,
+    caller: Caller,
+}
+
+/// Who waits for the end of a change.
+struct Caller {
     receipt: Option<Receipt>,
     answer: oneshot::Sender<Answer>,
 }
@@ -121,11 +125,8 @@ impl Core {
     /// Those of [`Core::commit`].
     pub(crate) async fn commit_one(self: &Arc<Self>, change: Transition, receipt: Option<Receipt>) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let call = Call {
-            change,
-            receipt,
-            answer,
-        };
+        let caller = Caller { receipt, answer };
+        let call = Call { change, caller };
         if self.gathering.add(call) {
             let core = Arc::clone(self);
             self.tasks
@@ -150,46 +151,58 @@ impl Core {
         at_work.ended = true;
     }
 
+    /// Commits changes of different callers together. Where the database is there and does not take them, each is
+    /// tried on its own: one that is wrong is not the others' fault.
     async fn commit_group(self: &Arc<Self>, group: Vec<Call>) {
-        let mut changes = Vec::with_capacity(group.len());
-        let mut receipts = Vec::with_capacity(group.len());
-        let mut callers = Vec::with_capacity(group.len());
-        for call in group {
-            changes.push(call.change);
-            receipts.extend(call.receipt);
-            callers.push(call.answer);
-        }
-        let answers = self.commit_each(&changes).await;
-        changes.iter().filter(|one| is_unreached(one)).for_each(|_| {
-            crash_point!(UnreachedSettled);
-        });
-        Receipt::ack_all(receipts).await;
-        for (caller, answer) in callers.into_iter().zip(answers) {
-            // Nobody may be waiting any more: what was done stays done.
-            let _ = caller.send(answer);
+        let (changes, callers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|call| (call.change, call.caller)).unzip();
+        let several = changes.len() > 1;
+        match self.commit_while(&changes, may_pass).await {
+            Ok(applied) => {
+                let answers = applied.into_iter().map(Ok).collect();
+                self.answer(&changes, callers, answers).await;
+            }
+            Err(error) if may_pass(error.kind) => {
+                let error = Arc::new(error);
+                let answers = changes.iter().map(|_| Err(Arc::clone(&error))).collect();
+                self.answer(&changes, callers, answers).await;
+            }
+            Err(_) if several => {
+                for (change, caller) in changes.into_iter().zip(callers) {
+                    Box::pin(self.commit_group(vec![Call { change, caller }])).await;
+                }
+            }
+            // It has all the time that it needs, without holding up the groups behind it.
+            Err(_) => {
+                let core = Arc::clone(self);
+                self.tasks.spawn("commit alone", async move {
+                    let answers = match core.commit(&changes).await {
+                        Ok(applied) => applied.into_iter().map(Ok).collect(),
+                        Err(error) => vec![Err(Arc::new(error))],
+                    };
+                    core.answer(&changes, callers, answers).await;
+                });
+            }
         }
     }
 
-    /// Commits changes of different callers. Where the database will never take them all, each is tried on its
-    /// own: one that is wrong is not the others' fault.
-    async fn commit_each(self: &Arc<Self>, changes: &[Transition]) -> Vec<Answer> {
-        let several = changes.len() > 1;
-        match self.commit(changes).await {
-            Ok(applied) => applied.into_iter().map(Ok).collect(),
-            Err(error) if several && is_final(error.kind) => {
-                let mut answers = Vec::with_capacity(changes.len());
-                for change in changes {
-                    let applied = self.commit(std::slice::from_ref(change)).await;
-                    answers.push(only(applied));
-                }
-                answers
-            }
-            Err(error) => {
-                let error = Arc::new(error);
-                changes.iter().map(|_| Err(Arc::clone(&error))).collect()
-            }
+    /// Acknowledges what was delivered for the changes, and answers their callers.
+    async fn answer(&self, changes: &[Transition], mut callers: Vec<Caller>, answers: Vec<Answer>) {
+        changes.iter().filter(|one| is_unreached(one)).for_each(|_| {
+            crash_point!(UnreachedSettled);
+        });
+        let receipts = callers.iter_mut().filter_map(|caller| caller.receipt.take());
+        Receipt::ack_all(receipts.collect()).await;
+        for (caller, answer) in callers.into_iter().zip(answers) {
+            // Nobody may be waiting any more: what was done stays done.
+            let _ = caller.answer.send(answer);
         }
     }
+}
+
+/// Tells whether an error is of the database's being away for a while.
+fn may_pass(kind: ErrorKind) -> bool {
+    kind.is_retryable() || kind == ErrorKind::OutcomeUnknown
 }
 
 /// Tells whether an attempt ends because its host was not reached.
@@ -198,14 +211,6 @@ fn is_unreached(change: &Transition) -> bool {
         Change::Settle { outcome, .. } | Change::Again { outcome } => outcome.state == RunState::Unreachable,
         Change::Start { .. } | Change::Withdraw { .. } => false,
     }
-}
-
-/// Returns the answer to the one change of a commit.
-fn only(applied: Result<Vec<Applied>, Error>) -> Answer {
-    let missing = || Error::new(ErrorKind::Internal, "commit").caused_by("a change was not answered");
-    applied
-        .and_then(|applied| applied.first().copied().ok_or_else(missing))
-        .map_err(Arc::new)
 }
 
 #[cfg(test)]

@@ -37,12 +37,11 @@ fn settle(task: TaskId, index: u32, output: usize) -> Transition {
 
 fn call(change: Transition) -> (Call, oneshot::Receiver<Answer>) {
     let (answer, answered) = oneshot::channel();
-    let call = Call {
-        change,
+    let caller = Caller {
         receipt: None,
         answer,
     };
-    (call, answered)
+    (Call { change, caller }, answered)
 }
 
 #[test]
