@@ -1,19 +1,21 @@
 //! Commits changes of many runs together: one write to the database, one publish of notices and one
 //! acknowledgement for all that gathered while the groups before were on their way.
 //!
-//! There is no delay: a change that finds nobody at work is a group of its own. A caller that goes away takes
-//! nothing back: a change that was handed over is committed.
+//! A change that finds nobody at work is a group of its own, unless changes come so fast that it has company in a
+//! moment ([`Pace`]). A caller that goes away takes nothing back: a change that was handed over is committed.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use muster_model::run::Change;
 use muster_model::{ErrorKind, RunState, Transition};
-use muster_runtime::crash_point;
+use muster_runtime::{clock, crash_point};
 use muster_store::{Applied, Error};
 use tokio::sync::oneshot;
 
+use super::pace::Pace;
 use crate::core::Core;
 use crate::execute::Receipt;
 
@@ -38,6 +40,7 @@ pub(crate) struct Gathering {
 struct State {
     waiting: VecDeque<Call>,
     committers: usize,
+    pace: Pace,
 }
 
 struct Call {
@@ -61,6 +64,12 @@ impl Gathering {
         start
     }
 
+    /// Returns how long the next group waits for company.
+    fn pause(&self) -> Option<Duration> {
+        let state = self.lock();
+        state.pace.pause(state.waiting.len(), clock::monotonic())
+    }
+
     /// Returns the next group; where there is none, the committer that asks has ended.
     fn next_group(&self) -> Option<Vec<Call>> {
         let mut state = self.lock();
@@ -77,6 +86,7 @@ impl Gathering {
             state.committers -= 1;
             return None;
         }
+        state.pace.note(group.len(), clock::monotonic());
         Some(group)
     }
 
@@ -145,7 +155,13 @@ impl Core {
             gathering: &self.gathering,
             ended: false,
         };
-        while let Some(group) = self.gathering.next_group() {
+        loop {
+            if let Some(pause) = self.gathering.pause() {
+                clock::sleep(pause).await;
+            }
+            let Some(group) = self.gathering.next_group() else {
+                break;
+            };
             self.commit_group(group).await;
         }
         at_work.ended = true;

@@ -2,6 +2,7 @@
 
 mod commit;
 mod group;
+mod pace;
 
 pub(crate) use group::Gathering;
 pub(crate) use muster_model::policy::again_or_settle;
