@@ -33,6 +33,33 @@ pub struct Line {
     pub command: Option<Command>,
 }
 
+/// Says what to write instead where a call for help or the version stands among the words of a command for the hosts
+/// (`run df -h`): nobody who writes that wants ours.
+pub fn meant_for_the_hosts(words: impl Iterator<Item = String>) -> Option<String> {
+    let mut words = words.skip_while(|word| word != "run" && word != "script");
+    let verb = words.next()?;
+    let mut command: Vec<String> = Vec::new();
+    let option = words.find(|word| {
+        let is_option = word.starts_with('-');
+        if !is_option {
+            command.push(word.clone());
+        }
+        is_option
+    })?;
+    let is_ours = matches!(option.as_str(), "-h" | "--help" | "-V" | "--version");
+    (is_ours && !command.is_empty()).then(|| {
+        let command = command.join(" ");
+        let instead = match verb.as_str() {
+            "run" => format!("muster run \"{command} {option}\" --hosts HOST..."),
+            _ => format!("muster script --hosts HOST... -- {command} {option}"),
+        };
+        format!(
+            "'{option}' behind '{command}' would be muster's own: nothing was run\n  write: {instead}\n  or, for \
+             help: muster {verb} {option}\n"
+        )
+    })
+}
+
 const EXITS: &str = "\
 Exit codes: 0 every run succeeded; 1 at least one run did not; 2 the request was wrong, nothing was started;
 3 the server could not be reached or refused; 4 not allowed; 130 interrupted, the task goes on;

@@ -31,7 +31,7 @@ pub async fn hosts(context: &mut Context, command: &Hosts) -> Result<u8, Stop> {
         }
         Hosts::Set(record) => change_hosts(context, record).await?,
         Hosts::Rm { hosts } => {
-            let pattern = input::hosts(hosts, context.stdin)?.join(",");
+            let pattern = named(&input::hosts(hosts, context.stdin)?)?;
             let removed = context.client().await?.remove_hosts(&pattern).await?;
             told(context, removed, "removed").await;
         }
@@ -54,6 +54,15 @@ pub async fn hosts(context: &mut Context, command: &Hosts) -> Result<u8, Stop> {
 async fn told(context: &mut Context, count: u64, what: &str) {
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     context.notice(&format!("{} {what}", words::hosts(count))).await;
+}
+
+/// Returns words as one pattern for the server; there must be something in it.
+fn named(words: &[String]) -> Result<String, Problem> {
+    if words.iter().all(|word| word.trim().is_empty()) {
+        return Err(Problem::new(Code::InvalidRequest, "no host is named")
+            .hint("write names and patterns such as web[01-20]"));
+    }
+    Ok(words.join(","))
 }
 
 fn targets(hosts: &[String], exclude: &[String], stdin: Stdin) -> Result<Targets, Problem> {
@@ -86,7 +95,8 @@ pub fn resolve(command: &mut Hosts) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Does `hosts expand` and `hosts fold` without a server where no pattern names a group; None where one may.
+/// Does `hosts expand` and `hosts fold` without a server where no pattern asks for the inventory (by a group or a
+/// wildcard); None where one may.
 ///
 /// # Errors
 ///
@@ -97,7 +107,7 @@ pub fn locally(command: &Hosts) -> Option<Result<u8, Stop>> {
         Hosts::Fold { hosts, exclude } => (hosts, exclude, true),
         _ => return None,
     };
-    let needs_more = |text: &String| text.contains('@') || text == "-";
+    let needs_more = |text: &String| text.contains(['@', '*', '?']) || text == "-";
     if words.is_empty() || words.iter().chain(exclude).any(needs_more) {
         return None;
     }
@@ -356,8 +366,15 @@ pub async fn groups(context: &mut Context, command: &Groups) -> Result<u8, Stop>
                 .await;
         }
         Groups::Rm { name, hosts } => {
-            let pattern = input::hosts(hosts, context.stdin)?.join(",");
+            let pattern = named(&input::hosts(hosts, context.stdin)?)?;
             let removed = client.remove_from_group(name, Some(&pattern)).await?;
+            if removed == 0 {
+                let group = sanitise::line(name);
+                let told = format!("none of '{}' is in group {group}", sanitise::line(&pattern));
+                return Err(Problem::new(Code::InvalidRequest, told)
+                    .hint(format!("`muster groups show {group}` lists its hosts"))
+                    .into());
+            }
             told(
                 context,
                 removed,

@@ -34,7 +34,10 @@ pub fn main() -> ExitCode {
             Some(done) => told(done),
             None => with_settings(line),
         },
-        Err(error) => usage(&error),
+        Err(error) => {
+            let words = std::env::args_os().skip(1);
+            usage(&error, words.map(|word| word.to_string_lossy().into_owned()))
+        }
     })
 }
 
@@ -46,9 +49,13 @@ fn told(done: Result<u8, Stop>) -> u8 {
     })
 }
 
-/// Prints what the parser has to say (an error, or the help that was asked for); returns the exit code.
-pub fn usage(error: &clap::Error) -> u8 {
+/// Prints what the parser has to say of the words (an error, or the help that was asked for); returns the exit code.
+pub fn usage(error: &clap::Error, words: impl Iterator<Item = String>) -> u8 {
     if !error.use_stderr() {
+        if let Some(told) = args::meant_for_the_hosts(words) {
+            let _ = write!(io::stderr(), "muster: {told}");
+            return exit::WRONG_REQUEST;
+        }
         return match error.print() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit::PIPE_CLOSED,
             _ => exit::SUCCESS,

@@ -178,7 +178,7 @@ async fn one(context: &mut Context, interrupt: &mut Signal, line: &str) -> Resul
         Ok(line) => line.command,
         Err(error) => {
             let _ = io::stdout().flush();
-            return Ok(Next::Line(cli::usage(&error)));
+            return Ok(Next::Line(cli::usage(&error, words.iter().cloned())));
         }
     };
     // A Ctrl-C from before belongs to what was before.

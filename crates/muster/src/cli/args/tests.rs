@@ -189,3 +189,25 @@ fn the_help_of_run_shows_two_ways_to_write_it() {
     assert!(!error.use_stderr());
     insta::assert_snapshot!(error.to_string());
 }
+
+#[test]
+fn a_call_for_help_among_the_words_of_a_command_is_not_taken_for_ours() {
+    let told = |words: &str| meant_for_the_hosts(words.split(' ').map(str::to_owned));
+    let run = told("run df -h --hosts web1").expect("refused");
+    assert!(run.contains("muster run \"df -h\" --hosts"), "{run}");
+    let script = told("script go.sh now --version --hosts web1").expect("refused");
+    assert!(
+        script.contains("muster script --hosts HOST... -- go.sh now --version"),
+        "{script}"
+    );
+    for ours in [
+        "run -h",
+        "run --hosts web1 -h",
+        "run df --hosts web1 -h",
+        "hosts rm -h",
+        "-V",
+        "run",
+    ] {
+        assert_eq!(told(ours), None, "{ours}");
+    }
+}
