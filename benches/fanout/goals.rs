@@ -96,21 +96,26 @@ fn goals() -> Vec<Goal> {
 }
 
 /// Adds the table of goals: those for which everything has been measured, now or before.
-pub(crate) fn add(results: &mut Results, command: &str) {
+pub(crate) fn add(results: &mut Results) {
     let rows: Vec<Row> = goals()
         .iter()
         .filter_map(|goal| {
-            let value = figure(results, &goal.value)?;
+            let (value, row) = figure(results, &goal.value)?;
             let value = match &goal.by {
-                Some(place) => value / figure(results, place)?,
+                Some(place) => value / figure(results, place)?.0,
                 None => value,
             };
+            // What it is made of says by which command and how often.
+            let (command, samples) = (
+                row.command.clone(),
+                row.get(goal.value.2).map_or(1, |of| of.samples),
+            );
             let verdict = if value <= goal.at_most { "met" } else { "MISSED" };
             Some(
                 Row::new("goals", goal.what)
-                    .command(command)
+                    .command(&command)
                     .note(verdict)
-                    .figure("measured", Unit::Ratio, &[value])
+                    .figure("measured", Unit::Ratio, &vec![value; samples])
                     .figure("at most", Unit::Ratio, &[goal.at_most]),
             )
         })
@@ -120,12 +125,13 @@ pub(crate) fn add(results: &mut Results, command: &str) {
     }
 }
 
-fn figure(results: &Results, (table, label, column): &Place) -> Option<f64> {
+/// Returns a figure, and the row that it stands in.
+fn figure<'a>(results: &'a Results, (table, label, column): &Place) -> Option<(f64, &'a Row)> {
     let row = results.row(table, label)?;
     if *column == "hosts that failed" {
         let hosts = row.get("hosts")?.median;
         // The worst run counts.
-        return Some(hosts - row.get("hosts that succeeded")?.low);
+        return Some((hosts - row.get("hosts that succeeded")?.low, row));
     }
-    Some(row.get(column)?.median)
+    Some((row.get(column)?.median, row))
 }

@@ -187,7 +187,7 @@ impl Bench {
         if self.wants("startups") && self.counts.contains(&500) {
             self.startups()?;
         }
-        goals::add(&mut self.results, &self.command);
+        goals::add(&mut self.results);
         Ok(())
     }
 

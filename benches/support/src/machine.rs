@@ -47,7 +47,7 @@ pub fn describe() -> String {
         "{cores} cores ({}), {memory:.0} GiB, {}, Linux {}",
         first("/proc/cpuinfo", "model name"),
         first("/etc/os-release", "PRETTY_NAME"),
-        kernel.trim(),
+        kernel.split('-').next().unwrap_or_default().trim(),
     )
 }
 

@@ -80,7 +80,7 @@ fn origin(rows: &[&Row]) -> String {
         .collect();
     let samples: Vec<usize> = rows
         .iter()
-        .flat_map(|row| row.figures.first().map(|figure| figure.samples))
+        .flat_map(|row| row.figures.iter().map(|figure| figure.samples).max())
         .collect();
     let (few, many) = (
         samples.iter().min().copied().unwrap_or(0),
