@@ -76,20 +76,9 @@ impl Login {
     }
 }
 
-/// Connects and logs in before `until`, where `access.connect_timeout` ends. A login that is given up half-way
-/// leaves nothing.
+/// Connects and logs in before `until`, where `access.connect_timeout` ends; `trace` tells how far it is. A login
+/// that is given up half-way leaves nothing.
 pub(crate) async fn login(
-    settings: &Settings,
-    resolved: &Resolved,
-    access: &Access,
-    until: Instant,
-) -> Result<Login, ConnectError> {
-    let trace = Arc::new(Trace::default());
-    login_traced(settings, resolved, access, until, &trace).await
-}
-
-/// [`login`], watched by `trace`.
-pub(super) async fn login_traced(
     settings: &Settings,
     resolved: &Resolved,
     access: &Access,

@@ -84,8 +84,10 @@ async fn shared(
     trace.enter(Phase::Jumping(jump.label(), Some(Arc::clone(&inner))));
     // Boxed, since a jump host may have a jump host of its own.
     let until = Instant::now() + access.connect_timeout;
-    let login = Box::pin(connect::login_traced(settings, jump, access, until, &inner)).await?;
+    let login = Box::pin(connect::login(settings, jump, access, until, &inner)).await?;
     let login = Arc::new(login);
     *place = Arc::downgrade(&login);
+    // From now on it is the host behind that says nothing.
+    trace.enter(Phase::Jumping(jump.label(), None));
     Ok(login)
 }

@@ -4,6 +4,7 @@
 //! Who finds no room shares a login that is under way, or starts one.
 
 mod connection;
+mod starts;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,14 +15,15 @@ use muster_model::Unreachable;
 use muster_runtime::{Backoff, CancellationToken, Tasks, clock};
 use russh::Channel;
 use russh::client::Msg;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 pub(crate) use connection::{Connection, Opened, Place};
 
+use self::starts::{Starts, Turn};
 use super::connect::{self, Login, Resolved};
 use super::explain;
-use super::trace::Phase;
+use super::trace::{Phase, Trace};
 use crate::error::ConnectError;
 use crate::open::Settings;
 use crate::types::Access;
@@ -30,6 +32,9 @@ use crate::types::Access;
 /// is kept for ending a command.
 const CHANNELS: usize = 9;
 
+/// A host that has said nothing for so long is waited for without a place among the logins.
+const SILENT: Duration = Duration::from_secs(1);
+
 /// How often a connection that dies under our hands is replaced before that is an answer.
 const REPLACEMENTS: u32 = 3;
 
@@ -37,7 +42,7 @@ const REPLACEMENTS: u32 = 3;
 pub(crate) struct Pool {
     settings: Settings,
     tasks: Tasks,
-    logins: Arc<Semaphore>,
+    starts: Arc<Starts>,
     hosts: Mutex<HashMap<Resolved, Host>>,
     sweeping: AtomicBool,
     closing: CancellationToken,
@@ -76,7 +81,7 @@ impl Pool {
     /// Returns an empty pool.
     pub(crate) fn new(settings: Settings, tasks: Tasks) -> Self {
         Self {
-            logins: Arc::new(Semaphore::new(settings.logins.max(1))),
+            starts: Starts::new(settings.logins),
             settings,
             tasks,
             hosts: Mutex::default(),
@@ -281,31 +286,45 @@ impl Pool {
         });
     }
 
-    /// Logs in when it is its turn. The time runs from then: waiting for one's turn is not the host's fault.
+    /// Logs in when it is its turn. The time runs from then, and stands still while it waits for another turn:
+    /// waiting for other logins of ours is not the host's fault.
     async fn log_in(&self, resolved: &Resolved, access: &Access, name: &str) -> Result<Login, ConnectError> {
-        let Ok(_turn) = self.logins.acquire().await else {
-            return Err(broken(name, "muster closes its connections"));
-        };
-        let end = Instant::now() + access.connect_timeout;
+        let mut turn = self.starts.turn().await;
+        let mut end = Instant::now() + access.connect_timeout;
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         let mut before: Option<ConnectError> = None;
         loop {
+            let trace = Arc::new(Trace::default());
             // On the heap: a login's state is large.
-            let attempt = Box::pin(connect::login(&self.settings, resolved, access, end));
-            let error = match (attempt.await, before) {
-                (Ok(login), _) => return Ok(login),
+            let attempt = Box::pin(connect::login(&self.settings, resolved, access, end, &trace));
+            let error = match (patiently(&mut turn, &trace, attempt).await, before) {
+                (Ok(login), _) => {
+                    turn.answered();
+                    return Ok(login);
+                }
                 // An attempt that had only the rest of the time says less than the one before it.
                 (Err(error), Some(before)) if error.reason == Unreachable::TimedOut => return Err(before),
                 (Err(error), _) => error,
             };
-            // A server with too many logins at a time hangs up at once (MaxStartups): its turn comes later.
+            if error.reason != Unreachable::Broken {
+                if trace.greeted() && error.reason != Unreachable::TimedOut {
+                    turn.answered();
+                }
+                return Err(error);
+            }
+            // A server with too many logins at a time hangs up at once (MaxStartups): its turn comes later, and
+            // others have theirs meanwhile.
+            turn.hung_up();
             let pause = backoff.step();
-            if error.reason != Unreachable::Broken || Instant::now() + pause >= end {
+            if Instant::now() + pause >= end {
                 return Err(error);
             }
             tracing::debug!(host = name, %error, "the login broke; trying again");
             before = Some(error);
             clock::sleep(pause).await;
+            let waiting = Instant::now();
+            turn.again().await;
+            end += waiting.elapsed();
         }
     }
 
@@ -428,6 +447,25 @@ impl Pool {
     }
 }
 
+/// Does a login's work to its end, and gives up its place in the window where the host says nothing.
+async fn patiently<T>(turn: &mut Turn, trace: &Trace, mut work: impl Future<Output = T> + Unpin) -> T {
+    while turn.has_place()
+        && let Some(silence) = trace.silence()
+    {
+        let rest = SILENT.saturating_sub(silence);
+        // Where there is no room beside the window either, it asks again after as long.
+        let wait = if rest.is_zero() && !turn.step_aside() {
+            SILENT
+        } else {
+            rest
+        };
+        if let Ok(done) = clock::deadline(wait, &mut work).await {
+            return done;
+        }
+    }
+    work.await
+}
+
 fn left(until: Instant) -> Duration {
     until.saturating_duration_since(Instant::now())
 }
@@ -435,3 +473,6 @@ fn left(until: Instant) -> Duration {
 fn broken(host: &str, why: &str) -> ConnectError {
     ConnectError::new(Unreachable::Broken, format!("{host}: {why}"))
 }
+
+#[cfg(test)]
+mod tests;

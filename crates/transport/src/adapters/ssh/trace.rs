@@ -1,6 +1,9 @@
 //! How far a login has come and how its connection ended: what a good message is made of.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// How much of what a host says first is kept.
 const GREETING_BYTES: usize = 512;
@@ -40,12 +43,25 @@ pub(crate) struct Trace {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     phase: Phase,
+    since: Instant,
     greeting: Vec<u8>,
     greeted: bool,
     ended: Option<Ended>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            phase: Phase::default(),
+            since: Instant::now(),
+            greeting: Vec::new(),
+            greeted: false,
+            ended: None,
+        }
+    }
 }
 
 impl Trace {
@@ -55,7 +71,20 @@ impl Trace {
 
     /// Says what the login is waiting for now.
     pub(crate) fn enter(&self, phase: Phase) {
-        self.state().phase = phase;
+        let mut state = self.state();
+        state.phase = phase;
+        state.since = Instant::now();
+    }
+
+    /// Returns for how long the far side has said nothing: not even that it takes the connection, or no first
+    /// line on it. None once it has said that it speaks SSH. Where a jump host is logged in to, that one is asked.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        let state = self.state();
+        match &state.phase {
+            _ if state.greeted => None,
+            Phase::Jumping(_, Some(inner)) => Some(inner.silence().unwrap_or_default()),
+            _ => Some(state.since.elapsed()),
+        }
     }
 
     /// Returns what the login is waiting for.

@@ -7,6 +7,7 @@ mod keys;
 mod passwords;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::{Endpoint, Reach, Secret, Unreachable};
@@ -105,7 +106,7 @@ impl Site {
         let settings = self.settings();
         let resolved = resolve(&settings, endpoint, access)?;
         let until = tokio::time::Instant::now() + access.connect_timeout;
-        login(&settings, &resolved, access, until).await
+        login(&settings, &resolved, access, until, &Arc::default()).await
     }
 
     pub(super) async fn login(&self, host: &str, access: &Access) -> Result<Login, ConnectError> {
