@@ -27,7 +27,8 @@ pub struct Settings {
     pub keepalive: Duration,
     /// How long a host that has let us in may take to answer: whether it starts a command, and whether it is there.
     pub answer: Duration,
-    /// At most so many logins at a time.
+    /// At most so many logins at a time, besides those of hosts that say nothing. They begin at ten, and become more
+    /// while hosts answer.
     pub logins: usize,
 }
 

@@ -14,8 +14,9 @@ use crate::types::{Access, Exec, ExecEvent, KillReport};
 pub trait Transport: Send + Sync + 'static {
     /// Opens a session on a host: connects and logs in, or takes a place on a warm connection.
     ///
-    /// Nothing is started on the host. Bounded by `access.connect_timeout`, counted from this login's turn
-    /// (`Settings::logins` at a time): waiting for other logins of ours is not the host's fault. A warm
+    /// Nothing is started on the host. Bounded by `access.connect_timeout`, counted from this login's turn (at
+    /// most `Settings::logins` at a time, fewer at first): waiting for other logins of ours is not the host's
+    /// fault. So its time also stands still while a login that the host hung up on waits for another turn. A warm
     /// connection that turns out to be dead is replaced once more within the same bound. A future that is
     /// dropped half-way leaves no connection that nobody owns (it is closed, or goes to the pool).
     async fn connect(&self, endpoint: &Endpoint, access: &Access) -> Result<Box<dyn Session>, ConnectError>;

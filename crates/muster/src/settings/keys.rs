@@ -133,7 +133,7 @@ pub(super) static ALL: &[Key] = &[
         "ssh_logins",
         "MUSTER_SSH_LOGINS",
         Some("64"),
-        "At most so many SSH logins on their way at a time.",
+        "At most so many SSH logins at a time, fewer at first and while hosts hang up; silent hosts do not count.",
     ),
     key(
         "connect_timeout",
