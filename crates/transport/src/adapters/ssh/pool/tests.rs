@@ -159,8 +159,8 @@ async fn a_silent_host_has_its_whole_time() {
     site.ends().await;
 }
 
-/// sshd takes ten and turns every further one away. Sixty-four at a time, as it once was, have some hundred of
-/// 120 turned away, many of them several times.
+/// sshd takes ten and turns every further one away. With sixty-four at a time from the beginning it did so more
+/// than 400 times before the 120 were in.
 #[tokio::test]
 async fn few_are_turned_away_where_a_server_takes_ten_at_a_time() {
     let sshd = Sshd::builder()
