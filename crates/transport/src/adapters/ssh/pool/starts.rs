@@ -1,8 +1,8 @@
-//! How many logins begin at a time: few at first, more while hosts answer, half as many once one hangs up.
+//! How many logins begin at a time: few at first, more while hosts answer, fewer once one hangs up.
 //!
 //! A server drops connections when too many have not logged in yet (MaxStartups of sshd, ten by default), and how
 //! many that are is not known: many names may be one machine. So the logins of this process have a window, as TCP
-//! has one for what it sends (RFC 5681). Who only waits has no place in it: not for a host that says nothing, and
+//! has one for what it sends (RFC 5681; how far it shrinks is of RFC 9438). Who only waits has no place in it: not for a host that says nothing, and
 //! not for the next try. Nothing here is ever held across an await, and a turn that is dropped leaves nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 /// The window at first: sshd's own default drops nobody as long as no more than ten have not logged in.
 const FIRST: usize = 10;
+/// What is left of the window when a host hangs up, in tenths: half, as in RFC 5681, left a default sshd idle between
+/// two drops.
+const LEFT: usize = 7;
 /// The window is never smaller than this: one host that hangs up does not stop the others.
 const FLOOR: usize = 4;
 /// How many silent hosts are waited for outside the window. Each costs a file and some ten KiB. Where there are
@@ -45,11 +48,11 @@ struct State {
 struct Window {
     size: usize,
     ceiling: usize,
-    /// The halvings that hold: without one, each answer makes the window larger.
+    /// The drops that it shrank for and that hold: without one, each answer makes the window larger.
     blamed: usize,
     /// Answers since the window grew last.
     answers: usize,
-    /// How often it was halved: what began before the last time says nothing about the window of now.
+    /// How often it shrank: what began before the last time says nothing about the window of now.
     round: u64,
 }
 
@@ -58,7 +61,7 @@ pub(crate) struct Turn {
     starts: Arc<Starts>,
     place: Option<OwnedSemaphorePermit>,
     aside: Option<OwnedSemaphorePermit>,
-    /// The halvings that there had been when it began.
+    /// How often the window had shrunk when it began.
     round: u64,
     hung_up: HungUp,
 }
@@ -179,14 +182,14 @@ impl Turn {
         true
     }
 
-    /// The host hung up: the window is halved, and the place goes to somebody else.
+    /// The host hung up: the window shrinks, and the place goes to somebody else.
     ///
     /// A host that hangs up again although fewer were under way does so for its own reasons, and what it took
     /// from the window is given back: one such host among hundreds is no reason to be slow with all of them.
     pub(crate) fn hung_up(&mut self) {
         let mut state = self.starts.state();
         self.hung_up = match self.hung_up {
-            HungUp::Never => HungUp::Once(state.window.halve(self.round)),
+            HungUp::Never => HungUp::Once(state.window.shrink(self.round)),
             HungUp::Once(taken) => {
                 if let Some(taken) = taken {
                     state.window.take_back(taken);
@@ -257,20 +260,20 @@ impl Window {
         }
     }
 
-    /// Halves for one who began in `round`, and returns by how much; None where it has been halved since then.
-    fn halve(&mut self, round: u64) -> Option<usize> {
+    /// Shrinks for one who began in `round`, and returns by how much; None where it has shrunk since then.
+    fn shrink(&mut self, round: u64) -> Option<usize> {
         if round != self.round {
             return None;
         }
         let before = self.size;
-        self.size = (before / 2).max(FLOOR).min(before);
+        self.size = (before * LEFT / 10).max(FLOOR).min(before);
         self.round += 1;
         self.blamed += 1;
         self.answers = 0;
         Some(before - self.size)
     }
 
-    /// Undoes a halving.
+    /// Undoes a shrinking.
     fn take_back(&mut self, taken: usize) {
         self.size = (self.size + taken).min(self.ceiling);
         self.blamed -= 1;

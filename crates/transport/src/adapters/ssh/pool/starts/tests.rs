@@ -49,8 +49,8 @@ impl Starts {
     }
 }
 
-/// A window that a host has halved `times` times.
-fn halved(starts: &Arc<Starts>, times: usize) {
+/// A window that hosts have made smaller `times` times.
+fn shrunk(starts: &Arc<Starts>, times: usize) {
     for _ in 0..times {
         let mut turn = starts.at_once().expect("a place");
         turn.hung_up();
@@ -103,7 +103,7 @@ async fn it_does_not_grow_where_it_is_not_full() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_of_hosts_that_hang_up_halves_it_once() {
+async fn a_burst_of_hosts_that_hang_up_shrinks_it_once() {
     let starts = Starts::new(64);
     for _ in 0..3 {
         starts.full_round();
@@ -111,34 +111,34 @@ async fn a_burst_of_hosts_that_hang_up_halves_it_once() {
     assert_eq!(starts.size(), 64);
     let mut burst = starts.all();
     burst.iter_mut().take(40).for_each(Turn::hung_up);
-    assert_eq!(starts.size(), 32);
-    // Forty have left it, twenty-four are still in: it has room for eight.
+    assert_eq!(starts.size(), 44);
+    // Forty have left it, twenty-four are still in: it has room for twenty.
     let mut later = starts.all();
-    assert_eq!(later.len(), 8);
-    // One that began after the halving says something new.
+    assert_eq!(later.len(), 20);
+    // One that began after that says something new.
     later[0].hung_up();
-    assert_eq!(starts.size(), 16);
+    assert_eq!(starts.size(), 30);
     burst[40].hung_up();
-    assert_eq!(starts.size(), 16);
+    assert_eq!(starts.size(), 30);
 }
 
 #[tokio::test(start_paused = true)]
 async fn it_never_falls_below_its_floor() {
     let starts = Starts::new(64);
-    halved(&starts, 6);
+    shrunk(&starts, 6);
     assert_eq!(starts.size(), FLOOR);
     assert_eq!(starts.all().len(), FLOOR);
     let narrow = Starts::new(2);
-    halved(&narrow, 6);
+    shrunk(&narrow, 6);
     assert_eq!(narrow.all().len(), 2, "nor above its ceiling");
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_halving_it_grows_by_one_in_a_round() {
+async fn after_that_it_grows_by_one_in_a_round() {
     let starts = Starts::new(64);
-    halved(&starts, 1);
+    shrunk(&starts, 1);
     let rounds: Vec<usize> = (0..4).map(|_| starts.full_round()).collect();
-    assert_eq!(rounds, [5, 6, 7, 8]);
+    assert_eq!(rounds, [7, 8, 9, 10]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,7 +150,7 @@ async fn a_host_that_hangs_up_again_gives_back_what_it_took() {
     );
     bad.hung_up();
     worse.hung_up();
-    assert_eq!(starts.size(), 5);
+    assert_eq!(starts.size(), 7);
     for turn in [&mut worse, &mut bad] {
         turn.again().await;
         turn.hung_up();
@@ -237,7 +237,7 @@ async fn whoever_gives_up_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn after_a_rest_it_is_as_at_first() {
     let starts = Starts::new(64);
-    halved(&starts, 2);
+    shrunk(&starts, 2);
     advance(FORGET / 2).await;
     assert_eq!(starts.all().len(), FLOOR);
     advance(FORGET).await;
