@@ -31,6 +31,17 @@ fn greetings() -> Vec<Case> {
                 peer.bytes(&[0; 4096])?;
             }
         }),
+        case("noise_instead_of_ssh", not_ssh, |peer| {
+            // Every byte there is but the one that ends a line.
+            let noise: Vec<u8> = (0..=u8::MAX).filter(|byte| *byte != b'\n').collect();
+            loop {
+                peer.bytes(&noise)?;
+            }
+        }),
+        case("an_answer_of_another_protocol", not_ssh, |peer| {
+            peer.bytes(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n\x1b[2J")?;
+            peer.close()
+        }),
         case("a_version_of_a_megabyte", not_ssh, |peer| {
             peer.bytes(b"SSH-2.0-")?;
             peer.bytes(&vec![b'v'; 1 << 20])?;
@@ -94,6 +105,15 @@ fn packets() -> Vec<Case> {
             Ends::Unreachable("while logging in"),
             |peer| {
                 peer.up_to(Step::NewKeys)?;
+                peer.bytes(&[0xff; 4096])?;
+                peer.silence()
+            },
+        ),
+        case(
+            "four_gibibytes_while_it_runs",
+            Ends::Lost("how it ended is not known"),
+            |peer| {
+                peer.up_to(Step::Running)?;
                 peer.bytes(&[0xff; 4096])?;
                 peer.silence()
             },

@@ -195,6 +195,13 @@ fn ends() -> Vec<Case> {
             UNKNOWN,
             says(|channel| exit_signal(channel, &[0xff, 0xfe], b"")),
         ),
+        case("a_close_in_the_middle_of_its_output", UNKNOWN, |peer| {
+            peer.up_to(Step::Running)?;
+            peer.output(None, b"half a li")?;
+            // Half a packet: its length says that there is more.
+            peer.bytes(&[&[0, 0, 0, 64][..], &[0x5a; 20]].concat())?;
+            peer.close()
+        }),
         case(
             "good_bye_with_escapes_while_it_runs",
             Ends::Lost("the host ended the connection"),
@@ -235,6 +242,11 @@ fn floods() -> Vec<Case> {
             "output_without_end",
             Ends::Killed,
             until_killed(|channel| vec![output(channel, None, &[b'o'; 30_000])]),
+        ),
+        case(
+            "errors_without_end",
+            Ends::Killed,
+            until_killed(|channel| vec![output(channel, Some(1), &[b'e'; 30_000])]),
         ),
         case(
             "both_outputs_without_end",
