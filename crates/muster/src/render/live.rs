@@ -34,6 +34,8 @@ pub struct Live {
     raw: Option<bool>,
     /// The single host's stderr where that leads to a terminal: stdout does not.
     raw_on_terminal: Sanitiser,
+    /// Whether the single host's stderr has come to the middle of a line.
+    raw_within_line: bool,
     hosts: BTreeMap<u32, Host>,
     width: usize,
 }
@@ -55,6 +57,7 @@ impl Live {
             terminals,
             raw: None,
             raw_on_terminal: Sanitiser::default(),
+            raw_within_line: false,
             hosts: BTreeMap::new(),
             width: 0,
         }
@@ -138,6 +141,9 @@ impl Live {
         self.meet(output.index, &output.host);
         self.attempt(output.index, output.attempt, screen);
         if self.is_raw() {
+            if let (Lane::Err, Some(last)) = (lane, bytes.last()) {
+                self.raw_within_line = *last != b'\n';
+            }
             if self.terminals.is_terminal(lane) {
                 self.raw_on_terminal.feed(bytes, screen.lane(lane));
             } else {
@@ -191,6 +197,10 @@ impl Live {
     fn release(&mut self, index: u32, screen: &mut Screen) {
         if self.is_raw() && self.terminals.err {
             self.raw_on_terminal.finish(screen.lane(Lane::Err));
+        }
+        // What is told next is Muster's, and must not look like the rest of what the host said.
+        if std::mem::take(&mut self.raw_within_line) {
+            screen.lane(Lane::Err).push(b'\n');
         }
         let Some(host) = self.hosts.get_mut(&index) else {
             return;

@@ -158,5 +158,23 @@ fn stderr_on_a_terminal_is_harmless_however_it_is_cut() {
         end(0, "web1", RunState::Succeeded, Some(0)),
     ];
     let (_, err) = show(only_err, &events);
-    assert_eq!(err, "a␛[2Jé\nb\u{fffd}");
+    assert_eq!(err, "a␛[2Jé\nb\u{fffd}\n");
+}
+
+/// A host that ends in the middle of a line does not get Muster's word for its own.
+#[test]
+fn what_is_told_of_a_single_host_stands_on_a_line_of_its_own() {
+    let ends = |stderr: &[u8]| {
+        let events = [
+            task(1),
+            output(0, "web1", Stream::Stderr, stderr),
+            output(0, "web1", Stream::Stdout, b"no end"),
+            end(0, "web1", RunState::Failed, Some(3)),
+        ];
+        show(Terminals::default(), &events)
+    };
+    let told = "muster: web1: failed, exit code 3\n";
+    assert_eq!(ends(b"oops"), ("no end".to_owned(), format!("oops\n{told}")));
+    assert_eq!(ends(b"oops\n"), ("no end".to_owned(), format!("oops\n{told}")));
+    assert_eq!(ends(b""), ("no end".to_owned(), told.to_owned()));
 }
