@@ -151,8 +151,12 @@ pub async fn json(context: &mut Context, client: &Client, task: &TaskView) -> Re
             if entry.output_omitted {
                 let run = &mut entry.run;
                 let stdout = download(client, task.id, entry.index, Stream::Stdout).await?;
-                (run.stdout, run.stdout_base64) = json::bytes(stdout);
                 let stderr = download(client, task.id, entry.index, Stream::Stderr).await?;
+                // How much a command has written that still runs is known by its log alone.
+                if !run.state.is_terminal() {
+                    (run.stdout_bytes, run.stderr_bytes) = (stdout.len() as u64, stderr.len() as u64);
+                }
+                (run.stdout, run.stdout_base64) = json::bytes(stdout);
                 (run.stderr, run.stderr_base64) = json::bytes(stderr);
             }
             json::run(&entry.run, std::mem::take(&mut first), screen.out())?;
