@@ -16,6 +16,7 @@ mod demo;
 mod hostile;
 mod kill;
 mod login;
+mod malicious;
 mod output;
 mod repl;
 mod run;
