@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 /// How long a group waits for company at the most.
-const WAIT: Duration = Duration::from_millis(10);
+const WAIT: Duration = Duration::from_millis(20);
 /// How far back "lately" goes.
-const LATELY: Duration = Duration::from_millis(50);
-/// Where fewer changes came lately, hardly one is to be expected while a group waits: `LATELY / WAIT`.
-const SIBLINGS: f64 = 5.0;
+const LATELY: Duration = Duration::from_millis(150);
+/// Where fewer changes came lately, hardly one is to be expected while a group waits: `LATELY / WAIT`, rounded up.
+const SIBLINGS: f64 = 8.0;
 /// A group of so many changes has company enough.
 const COMPANY: usize = 16;
 
@@ -56,7 +56,7 @@ mod tests {
     fn a_command_for_a_few_hosts_never_waits() {
         let mut pace = Pace::default();
         assert_eq!(pace.pause(1, at(0)), None);
-        for millis in [0, 1, 9, 10] {
+        for millis in [0, 1, 2, 9, 10, 11] {
             pace.note(1, at(millis));
             assert_eq!(pace.pause(1, at(millis)), None);
         }
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(pace.pause(1, at(20)), Some(WAIT));
         assert_eq!(pace.pause(0, at(20)), None, "nobody waits for nothing");
         assert_eq!(pace.pause(COMPANY, at(20)), None);
-        assert_eq!(pace.pause(1, at(300)), None, "that was long ago");
+        assert_eq!(pace.pause(1, at(500)), None, "that was long ago");
     }
 
     #[test]

@@ -125,7 +125,10 @@ async fn a_burst_of_hosts_that_hang_up_shrinks_it_once() {
 #[tokio::test(start_paused = true)]
 async fn it_never_falls_below_its_floor() {
     let starts = Starts::new(64);
-    shrunk(&starts, 6);
+    for _ in 0..3 {
+        starts.full_round();
+    }
+    shrunk(&starts, 8);
     assert_eq!(starts.size(), FLOOR);
     assert_eq!(starts.all().len(), FLOOR);
     let narrow = Starts::new(2);
@@ -136,33 +139,35 @@ async fn it_never_falls_below_its_floor() {
 #[tokio::test(start_paused = true)]
 async fn after_that_it_grows_by_one_in_a_round() {
     let starts = Starts::new(64);
+    starts.full_round();
     shrunk(&starts, 1);
     let rounds: Vec<usize> = (0..4).map(|_| starts.full_round()).collect();
-    assert_eq!(rounds, [7, 8, 9, 10]);
+    assert_eq!(rounds, [14, 15, 16, 17]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_host_that_hangs_up_again_gives_back_what_it_took() {
     let starts = Starts::new(64);
+    starts.full_round();
     let (mut bad, mut worse) = (
         starts.at_once().expect("a place"),
         starts.at_once().expect("a place"),
     );
     bad.hung_up();
     worse.hung_up();
-    assert_eq!(starts.size(), 7);
+    assert_eq!(starts.size(), 14);
     for turn in [&mut worse, &mut bad] {
         turn.again().await;
         turn.hung_up();
     }
-    assert_eq!(starts.size(), 10);
+    assert_eq!(starts.size(), 20);
     for _ in 0..9 {
         bad.again().await;
         bad.hung_up();
     }
-    assert_eq!(starts.size(), 10, "a host speaks once");
-    assert_eq!(starts.full_round(), 10);
-    assert_eq!(starts.size(), 20, "and it doubles as if nothing had been");
+    assert_eq!(starts.size(), 20, "a host speaks once");
+    assert_eq!(starts.full_round(), 20);
+    assert_eq!(starts.size(), 40, "and it doubles as if nothing had been");
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,9 +242,10 @@ async fn whoever_gives_up_leaves_nothing() {
 #[tokio::test(start_paused = true)]
 async fn after_a_rest_it_is_as_at_first() {
     let starts = Starts::new(64);
-    shrunk(&starts, 2);
+    starts.full_round();
+    shrunk(&starts, 1);
     advance(FORGET / 2).await;
-    assert_eq!(starts.all().len(), FLOOR);
+    assert_eq!(starts.all().len(), 14);
     advance(FORGET).await;
     assert_eq!(starts.all().len(), FIRST);
     assert_eq!(starts.full_round(), 10);
