@@ -154,6 +154,9 @@ fn judge(case: &Case, met: &Met, label: &str) -> Result<(), Failed> {
         (Ends::Exits(code), Met::Ended(ExecEvent::Exited(Exit::Code(seen)), _)) => {
             i32::try_from(code).unwrap_or(-1) == *seen
         }
+        (Ends::Prints(text), Met::Ended(ExecEvent::Exited(Exit::Code(0)), output)) => {
+            output == text.as_bytes()
+        }
         (Ends::Signal(name), Met::Ended(ExecEvent::Exited(Exit::Signal(seen)), _)) => seen == name,
         (Ends::Killed, Met::Killed) => true,
         (Ends::Unkillable, Met::NotKilled(message)) => said("", &format!("{label}: {message}")),

@@ -27,6 +27,8 @@ pub enum Ends {
     Lost(&'static str),
     /// With an exit code.
     Exits(u32),
+    /// With exit code 0, after exactly this output.
+    Prints(&'static str),
     /// By a signal.
     Signal(&'static str),
     /// It goes on until it is killed; the kill goes well.

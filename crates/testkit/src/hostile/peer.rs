@@ -193,6 +193,15 @@ impl Peer {
         self.bytes(&packet)
     }
 
+    /// Sends messages that arrive together.
+    pub(super) fn send_together(&mut self, payloads: &[Vec<u8>]) -> io::Result<()> {
+        let mut packets = Vec::new();
+        for payload in payloads {
+            packets.extend(cipher::seal(self.sealing.as_mut(), payload)?);
+        }
+        self.bytes(&packets)
+    }
+
     /// Sends a message with as much padding as one likes.
     pub(super) fn send_padded(&mut self, payload: &[u8], padding: usize) -> io::Result<()> {
         let packet = cipher::padded(self.sealing.as_mut(), payload, padding)?;
@@ -220,6 +229,23 @@ impl Peer {
             let message = self.read()?;
             if message.first() == Some(&kind) {
                 return Ok(message);
+            }
+        }
+    }
+
+    /// Waits for a request about the connection (a keepalive, or whether we are there) and reads those that come with
+    /// it; returns how many answers are due.
+    pub(super) fn requests(&mut self) -> io::Result<usize> {
+        let mut due = 0;
+        loop {
+            if self.read()?.first() == Some(&m::GLOBAL_REQUEST) {
+                due += 1;
+            }
+            if due > 0 {
+                std::thread::sleep(Duration::from_millis(50));
+                if !readable(&self.stream) {
+                    return Ok(due);
+                }
             }
         }
     }

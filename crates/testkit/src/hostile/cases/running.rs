@@ -1,6 +1,7 @@
 //! While a command runs, or is about to.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::{Case, Ends, case, debug, disconnect, ignore};
 use crate::hostile::exchange::{self, Proof};
@@ -156,6 +157,31 @@ fn ends() -> Vec<Case> {
                 peer.send(&exit_status(peer.channel, 0))?;
                 peer.output(None, b"late\n")?;
                 peer.tell(m::CHANNEL_CLOSE)
+            }),
+        ),
+        case(
+            "output_that_comes_with_the_sign_of_life",
+            Ends::Prints("late\nlate\nlate\n"),
+            runs(|peer| {
+                peer.send(&exit_status(peer.channel, 0))?;
+                let mut quiet = Instant::now();
+                for _ in 0..3 {
+                    // A keepalive comes earlier than the question whether that was all.
+                    loop {
+                        let due = peer.requests()?;
+                        let mut said = vec![vec![m::REQUEST_FAILURE]; due];
+                        if quiet.elapsed() < Duration::from_millis(950) {
+                            peer.send_together(&said)?;
+                            continue;
+                        }
+                        said.insert(0, output(peer.channel, None, b"late\n"));
+                        said.insert(1, Message::new(m::CHANNEL_EOF).number(peer.channel).done());
+                        peer.send_together(&said)?;
+                        break;
+                    }
+                    quiet = Instant::now();
+                }
+                Ok(())
             }),
         ),
         case(

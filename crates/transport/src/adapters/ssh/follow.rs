@@ -8,6 +8,7 @@ use muster_model::Stream;
 use muster_runtime::{CancellationToken, clock};
 use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use tokio::task::unconstrained;
 use tokio::time::Instant;
 
 use super::pool::Place;
@@ -43,6 +44,8 @@ struct End {
     /// It was killed: what it still says need not be kept.
     released: bool,
     ping: Option<BoxFuture<'static, Sign>>,
+    /// The server has given its sign of life: what it had said before is here, and waits to be read.
+    answered: bool,
 }
 
 /// What became of the question for a sign of life.
@@ -57,6 +60,7 @@ enum Seen {
     Room,
     Late,
     Ping(Sign),
+    Whole,
     Abandoned,
     LetGo,
     Closing,
@@ -113,7 +117,11 @@ impl Follow {
                     };
                     end.ping = Some(ping.boxed());
                 }
-                Seen::Ping(Sign::Alive) => break None,
+                Seen::Ping(Sign::Alive) => {
+                    end.ping = None;
+                    end.answered = true;
+                }
+                Seen::Whole => break None,
                 Seen::Ping(Sign::Dead) => end.ping = None,
                 Seen::Ping(Sign::None) => {
                     self.place.connection().retire();
@@ -124,6 +132,7 @@ impl Follow {
                 Seen::LetGo => {
                     end.released = true;
                     end.ping = None;
+                    end.answered = false;
                     end.until = Some(Instant::now() + LET_GO);
                 }
                 Seen::Abandoned => return self.leave().await,
@@ -149,15 +158,21 @@ impl Follow {
         let readable = end.released || writer.has_room();
         // Where this command's output waits, so does the connection at some time: no new command comes on it.
         let _stalled = (!readable).then(|| self.place.connection().stall());
-        let (until, released) = (end.until, end.released);
+        let (until, released, answered) = (end.until, end.released, end.answered);
+        // What is read costs a step of the task's turn here: a channel that would refuse for want of one looks empty.
+        tokio::task::consume_budget().await;
+        // In this order: a host that never stops talking can be let go of, and what waits to be read is read before
+        // the command is said to have ended.
         tokio::select! {
-            message = self.read.wait(), if readable => Seen::Message(message),
-            () = writer.room(), if !readable => Seen::Room,
+            biased;
             () = writer.abandoned() => Seen::Abandoned,
             () = self.let_go.cancelled(), if !released => Seen::LetGo,
             () = self.closing.cancelled() => Seen::Closing,
-            alive = answered(&mut end.ping), if readable => Seen::Ping(alive),
+            () = writer.room(), if !readable => Seen::Room,
+            alive = sign(&mut end.ping), if readable => Seen::Ping(alive),
             () = sleep_until(until), if readable => Seen::Late,
+            message = unconstrained(self.read.wait()), if readable => Seen::Message(message),
+            () = std::future::ready(()), if readable && answered => Seen::Whole,
         }
     }
 
@@ -174,6 +189,7 @@ impl End {
     fn heard(&mut self) {
         if self.exit.is_some() && !self.released {
             self.ping = None;
+            self.answered = false;
             self.until = Some(Instant::now() + QUIET);
         }
     }
@@ -200,7 +216,7 @@ fn take(message: ChannelMsg, delivery: &mut Delivery, end: &mut End) {
     end.heard();
 }
 
-async fn answered(ping: &mut Option<BoxFuture<'static, Sign>>) -> Sign {
+async fn sign(ping: &mut Option<BoxFuture<'static, Sign>>) -> Sign {
     match ping {
         Some(ping) => ping.await,
         None => std::future::pending().await,
