@@ -1,5 +1,6 @@
 //! Following a process: its output as it comes, then how it ended.
 
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -82,6 +83,14 @@ impl Follow {
                     until = Some(Instant::now() + QUIET);
                 }
                 Seen::Room => until = until.map(|_| Instant::now() + QUIET),
+                // What was written in this moment counts.
+                Seen::Quiet if !released => match self.last_look() {
+                    Some((stream, bytes)) => {
+                        let _ = delivery.output(stream, bytes);
+                        until = Some(Instant::now() + QUIET);
+                    }
+                    None => break,
+                },
                 Seen::Quiet => break,
                 Seen::LetGo => {
                     released = true;
@@ -104,6 +113,12 @@ impl Follow {
             Some(Err(error)) => delivery.broken(format!("waiting for the command: {error}")),
             None => delivery.broken("the command was killed, and how it ended is not known"),
         }
+    }
+
+    /// Reads what waits in either pipe, whatever the runtime has heard of it.
+    fn last_look(&mut self) -> Option<(Stream, Bytes)> {
+        let stdout = self.stdout.read_now().map(|bytes| (Stream::Stdout, bytes));
+        stdout.or_else(|| self.stderr.read_now().map(|bytes| (Stream::Stderr, bytes)))
     }
 
     async fn wait(
@@ -134,7 +149,7 @@ struct Source<R> {
     buffer: BytesMut,
 }
 
-impl<R: AsyncRead + Unpin> Source<R> {
+impl<R: AsyncRead + AsFd + Unpin> Source<R> {
     fn new(pipe: Option<R>) -> Self {
         Self {
             pipe,
@@ -164,6 +179,16 @@ impl<R: AsyncRead + Unpin> Source<R> {
             _ => None,
         }
     }
+
+    /// Reads what is there without waiting for any.
+    fn read_now(&mut self) -> Option<Bytes> {
+        let pipe = self.pipe.as_ref()?;
+        let mut bytes = vec![0; CHUNK];
+        // The runtime has put the pipe into its mode without waiting.
+        let read = nix::unistd::read(pipe.as_fd(), &mut bytes).unwrap_or(0);
+        bytes.truncate(read);
+        (read > 0).then(|| bytes.into())
+    }
 }
 
 async fn sleep_until(until: Option<Instant>) {
@@ -185,5 +210,66 @@ fn name_of(number: i32) -> String {
     match Signal::try_from(number) {
         Ok(signal) => signal.as_str().trim_start_matches("SIG").to_owned(),
         Err(_) => number.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::process::Stdio;
+
+    use muster_runtime::clock;
+    use process_wrap::tokio::CommandWrap;
+
+    use super::*;
+    use crate::adapters::command::{End, Gate};
+    use crate::adapters::shell::Input;
+    use crate::types::ExecEvent;
+
+    fn child(text: &str, folder: &Path) -> Box<dyn ChildWrapper> {
+        let mut command = CommandWrap::with_new("/bin/sh", |command| {
+            command
+                .args(["-c", text])
+                .current_dir(folder)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+        });
+        command.spawn().expect("sh starts")
+    }
+
+    /// Keeps the runtime from everything until a file is there, and for two seconds in all.
+    fn hold(file: &Path) {
+        let began = std::time::Instant::now();
+        while !file.exists() || began.elapsed() < 2 * QUIET {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    // One thread: what comes while it is held up is found at once, the output together with the end of the wait for it.
+    #[tokio::test]
+    async fn output_that_comes_as_the_wait_for_it_ends_is_kept() {
+        let folder = tempfile::tempdir().expect("is made");
+        let text = "{ while [ ! -e go ]; do sleep 0.01; done; echo late; : >said; exec sleep 5; } & exit 3";
+        let child = child(text, folder.path());
+        let (gate, _said) = Gate::new();
+        let end = End::default();
+        let (delivery, mut reader) = Delivery::new(&Input::default(), gate, end.clone());
+        let (closing, let_go) = (CancellationToken::new(), CancellationToken::new());
+        let held = async {
+            clock::sleep(QUIET / 2).await;
+            std::fs::write(folder.path().join("go"), "").expect("is written");
+            hold(&folder.path().join("said"));
+        };
+        tokio::join!(Follow::new(child, closing, let_go).run(delivery), held);
+        let mut seen = Vec::new();
+        while let Some(event) = reader.next().await {
+            seen.push(event);
+        }
+        let late = ExecEvent::Output {
+            stream: Stream::Stdout,
+            bytes: Bytes::from_static(b"late\n"),
+        };
+        assert_eq!(seen, [late, ExecEvent::Exited(Exit::Code(3))]);
     }
 }
