@@ -6,7 +6,7 @@
 m=MUSTER_
 m=${m}RUN=@MARK@
 grace=@GRACE@
-leaders= termed=' ' killed=' ' T=0 K=0 seen=0
+leaders= fading= termed=' ' killed=' ' T=0 K=0 seen=0
 LC_ALL=C
 export LC_ALL
 unset MUSTER_RUN
@@ -55,12 +55,15 @@ nap() {
   ticks=$((${ticks:-0} + 10))
 }
 
-# Sets P to the processes that are left; leaders keeps whoever belonged, for their sessions and groups.
+# Sets P to the processes that are left; leaders keeps whoever belongs, for their sessions and groups. Of whom nothing
+# is to be seen, neither they nor their session or group, fades, and is forgotten the time after: soon their number may
+# be that of a stranger.
 scan() {
-  r=$(table | awk -v me=$$ -v old="$leaders" '
+  r=$(table | awk -v me=$$ -v old="$leaders" -v older="$fading" '
     { pp[$1] = $2; pg[$1] = $3; sd[$1] = $4; st[$1] = $5; if ($6 && $1 + 0 > 1) set[$1] = 1 }
     END {
       n = split(old, o, " "); for (i = 1; i <= n; i++) lead[o[i]] = 1
+      m = split(older, f, " "); for (i = 1; i <= m; i++) lead[f[i]] = 1
       own[me] = 1
       do { c = 0; for (p in pp) if (!(p in own) && (pp[p] in own)) { own[p] = 1; c = 1 } } while (c)
       for (p in own) delete set[p]
@@ -72,11 +75,17 @@ scan() {
             set[p] = 1; lead[p] = 1; c = 1
           }
       } while (c)
-      for (p in set) if (st[p] !~ /^[ZX]/) printf "%s ", p
+      for (p in set) { new[p] = 1; if (st[p] !~ /^[ZX]/) printf "%s ", p }
+      for (p in pp) { if (pg[p] in lead) new[pg[p]] = 1; if (sd[p] in lead) new[sd[p]] = 1 }
       printf "/"
-      for (p in lead) printf "%s ", p
+      for (p in new) printf "%s ", p
+      printf "/"
+      for (i = 1; i <= n; i++) if (!(o[i] in new)) printf "%s ", o[i]
     }')
-  P=${r%%/*} leaders=${r#*/}
+  P=${r%%/*} r=${r#*/}
+  leaders=${r%/*} fading=${r#*/}
+  # A group whose members fork faster than the table is read is not to be seen, and lives.
+  for g in $fading; do kill -0 "-$g" 2>/dev/null && leaders="$leaders$g "; done
   [ -z "$P" ] || seen=1
 }
 

@@ -147,6 +147,67 @@ fn without_proc(text: String) -> String {
     text.replace("/proc/self/environ", "/nonexistent")
 }
 
+/// Runs the program on tables of processes that are made up, the last one again and again; returns the signals that
+/// it sent.
+fn signals(tables: &[&str], grace: Duration) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("is made");
+    let path = folder.path();
+    for (number, table) in tables.iter().enumerate() {
+        let table = table.replace("MARK", "MUSTER_RUN=7.1");
+        std::fs::write(path.join(number.to_string()), table).expect("is written");
+    }
+    let ps = format!(
+        "#!/bin/sh\ncd {0} || exit\nread -r n <turn\n[ -e $((n + 1)) ] && echo $((n + 1)) >turn\ncat $n\n",
+        path.display()
+    );
+    std::fs::write(path.join("turn"), "0\n").expect("is written");
+    std::fs::write(path.join("ps"), ps).expect("is written");
+    std::fs::set_permissions(
+        path.join("ps"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o700),
+    )
+    .expect("is made a program");
+    // No group lives but in the tables.
+    let kill = format!(
+        "kill() {{ [ \"$1\" = -0 ] || echo \"$*\" >>{}/sent; [ \"$1\" != -0 ]; }}\n",
+        path.display()
+    );
+    let output = Command::new("sh")
+        .args(["-c", &format!("{kill}{}", without_proc(program("7.1", grace)))])
+        .env("PATH", format!("{}:/usr/bin:/bin", path.display()))
+        .output()
+        .expect("sh starts");
+    assert!(outcome(&output.stdout).is_some(), "{output:?}");
+    let sent = std::fs::read_to_string(path.join("sent")).unwrap_or_default();
+    sent.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_number_that_another_process_got_is_not_the_runs_any_more() {
+    // Both first processes of the run end at once. One leaves a process in its group, which is still the run's; the
+    // number of the other goes to somebody else, while a third process makes use of its grace.
+    let begin = "91 1 91 S MARK\n92 1 92 S MARK\n93 1 92 S cat\n94 1 94 S MARK\n";
+    let alone = "93 1 92 S cat\n94 1 94 S MARK\n";
+    let reused = "91 1 91 S innocent\n95 91 91 S child\n93 1 92 S cat\n94 1 94 S MARK\n";
+    let over = "91 1 91 S innocent\n95 91 91 S child\n";
+    let tables = [
+        begin, begin, alone, alone, alone, reused, reused, reused, reused, reused, reused, over,
+    ];
+    let sent = signals(&tables, Duration::from_millis(400));
+    let hits = |signal: &str, number: &str| {
+        sent.iter().filter(|line| line.starts_with(signal)).any(|line| {
+            line.split(' ')
+                .skip(1)
+                .any(|word| word.trim_start_matches('-') == number)
+        })
+    };
+    for number in ["91", "92", "93", "94"] {
+        assert!(hits("-TERM", number), "{number}: {sent:?}");
+    }
+    assert!(hits("-KILL", "93") && hits("-KILL", "94"), "{sent:?}");
+    assert!(!hits("-KILL", "91") && !hits("-", "95"), "{sent:?}");
+}
+
 #[test]
 fn it_ends_one_run_alone_in_every_shell() {
     for shell in ["dash", "bash"] {
