@@ -25,7 +25,7 @@ pub struct Settings {
     pub idle: Duration,
     /// A keepalive is sent after this much silence.
     pub keepalive: Duration,
-    /// How long a host that has let us in may take to answer: whether it starts a command, and whether it is there.
+    /// How long a host that has let us in may take to say whether it starts a command.
     pub answer: Duration,
     /// At most so many logins at a time, besides those of hosts that say nothing. They begin at ten, and become more
     /// while hosts answer.

@@ -141,14 +141,24 @@ fn ends() -> Vec<Case> {
             peer.send(&exit_status(peer.channel, 0))?;
             peer.silence()
         }),
+        // It is there, and may yet say the rest.
+        case("an_exit_code_and_then_idle_talk", Ends::Unkillable, |peer| {
+            peer.up_to(Step::Running)?;
+            peer.send(&exit_status(peer.channel, 0))?;
+            peer.flood(&ignore(30_000))
+        }),
         case(
-            "an_exit_code_and_then_idle_talk",
-            Ends::Lost("whether its output is whole"),
-            |peer| {
-                peer.up_to(Step::Running)?;
+            "an_exit_code_and_a_sign_of_life_after_long_talk",
+            Ends::Prints("late\n"),
+            runs(|peer| {
                 peer.send(&exit_status(peer.channel, 0))?;
-                peer.flood(&ignore(30_000))
-            },
+                // Longer than it may take to say that a command starts.
+                for _ in 0..23 {
+                    peer.send(&ignore(10))?;
+                    std::thread::sleep(Duration::from_millis(200));
+                }
+                peer.output(None, b"late\n")
+            }),
         ),
         case(
             "output_after_the_exit_code",

@@ -17,7 +17,8 @@ use crate::types::Exit;
 
 /// A server closes the channel when the last process that holds the output open has closed it, which something
 /// that the command left behind may never do. So long after the command has ended without a word, the server is
-/// asked for a sign of life; when that comes, everything that it had to say is here.
+/// asked for a sign of life; when that comes, everything that it had to say is here. How long it takes is the host's to
+/// say: a host that is gone is found by the keepalives, as while the command ran.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// How long a command that was killed may take to show how it ended.
@@ -31,8 +32,6 @@ pub(super) struct Follow {
     place: Place,
     closing: CancellationToken,
     let_go: CancellationToken,
-    /// How long the server may take to give a sign of life.
-    patience: Duration,
 }
 
 /// What is known of the command's end.
@@ -43,23 +42,17 @@ struct End {
     until: Option<Instant>,
     /// It was killed: what it still says need not be kept.
     released: bool,
-    ping: Option<BoxFuture<'static, Sign>>,
+    ping: Option<BoxFuture<'static, bool>>,
     /// The server has given its sign of life: what it had said before is here, and waits to be read.
     answered: bool,
-}
-
-/// What became of the question for a sign of life.
-enum Sign {
-    Alive,
-    Dead,
-    None,
 }
 
 enum Seen {
     Message(Option<ChannelMsg>),
     Room,
     Late,
-    Ping(Sign),
+    /// Whether the server gave its sign of life, or its connection is gone.
+    Ping(bool),
     Whole,
     Abandoned,
     LetGo,
@@ -75,7 +68,6 @@ impl Follow {
         place: Place,
         closing: CancellationToken,
         let_go: CancellationToken,
-        patience: Duration,
     ) -> Self {
         Self {
             read,
@@ -84,7 +76,6 @@ impl Follow {
             place,
             closing,
             let_go,
-            patience,
         }
     }
 
@@ -107,28 +98,13 @@ impl Follow {
                 Seen::Late => {
                     let connection = Arc::clone(self.place.connection());
                     end.until = None;
-                    let patience = self.patience;
-                    let ping = async move {
-                        match clock::deadline(patience, connection.ping()).await {
-                            Ok(true) => Sign::Alive,
-                            Ok(false) => Sign::Dead,
-                            Err(_) => Sign::None,
-                        }
-                    };
-                    end.ping = Some(ping.boxed());
+                    end.ping = Some(async move { connection.ping().await }.boxed());
                 }
-                Seen::Ping(Sign::Alive) => {
+                Seen::Ping(alive) => {
                     end.ping = None;
-                    end.answered = true;
+                    end.answered = alive;
                 }
                 Seen::Whole => break None,
-                Seen::Ping(Sign::Dead) => end.ping = None,
-                Seen::Ping(Sign::None) => {
-                    self.place.connection().retire();
-                    break Some(self.say(
-                        "the command has ended, and the host does not say whether its output is whole",
-                    ));
-                }
                 Seen::LetGo => {
                     end.released = true;
                     end.ping = None;
@@ -216,7 +192,7 @@ fn take(message: ChannelMsg, delivery: &mut Delivery, end: &mut End) {
     end.heard();
 }
 
-async fn sign(ping: &mut Option<BoxFuture<'static, Sign>>) -> Sign {
+async fn sign(ping: &mut Option<BoxFuture<'static, bool>>) -> bool {
     match ping {
         Some(ping) => ping.await,
         None => std::future::pending().await,

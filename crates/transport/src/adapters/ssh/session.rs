@@ -153,16 +153,7 @@ async fn start(
         connection: Arc::downgrade(&connection),
         channel: Arc::downgrade(&write),
     };
-    let patience = pool.settings().answer;
-    let follow = Follow::new(
-        read,
-        early,
-        write,
-        place,
-        pool.closing().clone(),
-        let_go,
-        patience,
-    );
+    let follow = Follow::new(read, early, write, place, pool.closing().clone(), let_go);
     pool.tasks().spawn("ssh command", follow.run(delivery));
     Ok(started)
 }
