@@ -97,12 +97,13 @@ async fn start(
     let write = Arc::new(write);
     let connection = Arc::clone(place.connection());
     let operation = |what: &str| format!("starting a command on {}: {what}", connection.label());
+    // Whoever gives this future up leaves no channel that nobody owns: not while the question is on its way either,
+    // which a connection that is held up does not take at once.
+    let mut asked = Asked::new(Arc::clone(&write), place, pool.tasks().clone());
     write.exec(true, launch.line()).await.map_err(|error| {
         Error::new(ErrorKind::Unavailable, operation("the connection is gone")).caused_by(error)
     })?;
     let mut early = None;
-    // Whoever gives this future up leaves no channel that nobody owns.
-    let mut asked = Asked::new(Arc::clone(&write), place, pool.tasks().clone());
     match clock::deadline(pool.settings().answer, answer(&mut read)).await {
         Ok(Answer::Yes) => {}
         Ok(Answer::Said(message)) => early = Some(message),
@@ -158,7 +159,7 @@ async fn start(
     Ok(started)
 }
 
-/// A command that the server was asked to run, and has not said yes to: dropped, it closes the channel.
+/// A command that the server is being asked to run, and has not said yes to: dropped, it closes the channel.
 struct Asked {
     write: Arc<ChannelWriteHalf<Msg>>,
     place: Option<Place>,
