@@ -63,8 +63,9 @@ pub trait Killer: Send + Sync {
     /// Sends TERM to every process of the command (children and their children, those too that called
     /// setsid or ignore signals), after `grace` KILL to what is left, and returns when none is left.
     ///
-    /// Idempotent; a command that has exited gives an empty report, and what it left behind stays. After
-    /// [`ExecEvent::Broken`] it still looks for the processes, by a new connection. An error says that
-    /// processes may be left, and why. Bounded by `grace` + 15 s.
+    /// Idempotent; after [`ExecEvent::Exited`] was taken it gives an empty report, and what the command left behind
+    /// stays. Before, it looks for the processes, also where the command has exited and nobody has read that yet: who
+    /// asks for a kill may say that nothing is left. After [`ExecEvent::Broken`] it looks too, by a new connection. An
+    /// error says that processes may be left, and why. Bounded by `grace` + 15 s.
     async fn kill(&self, grace: Duration) -> Result<KillReport, Error>;
 }

@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_kill_is_idempotent),
     case!(kills_at_the_same_time_agree),
     case!(a_kill_of_a_command_that_has_ended_does_nothing),
+    case!(a_kill_ends_what_a_command_left_behind_whose_end_nobody_has_read),
     case!(a_kill_does_not_touch_a_run_with_a_longer_number),
     case!(a_kill_works_while_nobody_reads_the_output),
     case!(a_kill_works_while_next_is_awaited),
@@ -74,13 +75,19 @@ async fn a_command_that_ends_on_term_is_not_killed(fixture: Fixture) {
 
 /// Starts a command that writes the numbers of `count` processes to a file, and gives its mark.
 async fn tree(fixture: &Fixture, text: &str, count: usize) -> (Box<dyn crate::Running>, Vec<u32>) {
+    let (running, pids) = tree_of(fixture, text, count).await;
+    for pid in &pids {
+        assert!((fixture.is_alive)(*pid), "{pid} of {pids:?}");
+    }
+    (running, pids)
+}
+
+/// The same, where some may have ended by then.
+async fn tree_of(fixture: &Fixture, text: &str, count: usize) -> (Box<dyn crate::Running>, Vec<u32>) {
     let file = fixture.scratch.join("pids");
     let text = text.replace("PIDS", file.to_str().expect("is text"));
     let running = fixture.start(command(&text)).await;
     let pids = fixture.pids("pids", count).await;
-    for pid in &pids {
-        assert!((fixture.is_alive)(*pid), "{pid} of {pids:?}");
-    }
     (running, pids)
 }
 
@@ -214,6 +221,24 @@ async fn a_kill_of_a_command_that_has_ended_does_nothing(fixture: Fixture) {
     assert!((fixture.is_alive)(pid), "what it left behind on purpose stays");
     let mark = fixture.run(command(&format!("kill -s KILL {pid}"))).await;
     assert_eq!(mark.code(), 0);
+}
+
+async fn a_kill_ends_what_a_command_left_behind_whose_end_nobody_has_read(fixture: Fixture) {
+    // Every file is let go of, so the command ends with its first process.
+    let text = "sleep 300 </dev/null >/dev/null 2>&1 & echo $$ $! | tr ' ' '\n' >>PIDS; echo unread";
+    let (mut running, pids) = tree_of(&fixture, text, 2).await;
+    let (shell, daemon) = (pids[0], pids[1]);
+    fixture
+        .until("the command to exit", || !(fixture.is_alive)(shell))
+        .await;
+    // Its end is on its way to us, and nobody takes it.
+    clock::sleep(Duration::from_millis(500)).await;
+    assert!((fixture.is_alive)(daemon));
+    let report = running.killer().kill(GRACE).await.expect("kills");
+    assert_eq!(report.terminated, 1);
+    assert!(!(fixture.is_alive)(daemon));
+    let ended = to_the_end(running.as_mut()).await;
+    assert_eq!((ended.out(), ended.code()), ("unread\n".to_owned(), 0));
 }
 
 async fn a_kill_does_not_touch_a_run_with_a_longer_number(fixture: Fixture) {

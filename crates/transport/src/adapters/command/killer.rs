@@ -132,12 +132,14 @@ impl<S: Side> TreeKiller<S> {
 #[async_trait]
 impl<S: Side + 'static> Killer for TreeKiller<S> {
     async fn kill(&self, grace: Duration) -> Result<KillReport, Error> {
+        // What a command left behind stays once its end is told. A caller that asks before has not heard of the end, and
+        // will say that the command was killed: then nothing of it may be left, also where it has exited meanwhile.
+        if self.end.is_told() && !self.asked.load(Ordering::Acquire) {
+            return Ok(KillReport::default());
+        }
+        self.asked.store(true, Ordering::Release);
         let work = async {
             let _turn = self.turn.lock().await;
-            if self.end.has_exited() && !self.asked.load(Ordering::Acquire) {
-                return Ok(KillReport::default());
-            }
-            self.asked.store(true, Ordering::Release);
             let report = self.hunt(grace).await?;
             // The end of the command is on its way; where it is not, nothing holds us any more.
             if clock::deadline(Duration::from_secs(2), self.end.over())

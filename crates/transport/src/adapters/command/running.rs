@@ -17,19 +17,24 @@ use crate::types::{ExecEvent, Exit};
 pub(crate) struct Running {
     reader: Reader,
     killer: Arc<dyn port::Killer>,
+    end: End,
 }
 
 impl Running {
     /// Joins the reading end with the means to end the command.
-    pub(crate) fn new(reader: Reader, killer: Arc<dyn port::Killer>) -> Self {
-        Self { reader, killer }
+    pub(crate) fn new(reader: Reader, killer: Arc<dyn port::Killer>, end: End) -> Self {
+        Self { reader, killer, end }
     }
 }
 
 #[async_trait]
 impl port::Running for Running {
     async fn next(&mut self) -> Option<ExecEvent> {
-        self.reader.next().await
+        let event = self.reader.next().await;
+        if matches!(event, Some(ExecEvent::Exited(_))) {
+            self.end.told.cancel();
+        }
+        event
     }
 
     fn killer(&self) -> Arc<dyn port::Killer> {
@@ -51,6 +56,7 @@ pub(crate) struct Delivery {
 pub(crate) struct End {
     over: CancellationToken,
     exited: CancellationToken,
+    told: CancellationToken,
 }
 
 impl End {
@@ -62,6 +68,11 @@ impl End {
     /// Tells whether the command is known to have exited.
     pub(crate) fn has_exited(&self) -> bool {
         self.exited.is_cancelled()
+    }
+
+    /// Tells whether the caller has heard that the command has exited.
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.is_cancelled()
     }
 
     /// Waits until nothing more will come. Cancel-safe.

@@ -116,8 +116,8 @@ impl port::Session for Session {
             end: end.clone(),
             let_go,
         };
-        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, end);
-        Ok(Box::new(Running::new(reader, Arc::new(killer))))
+        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, end.clone());
+        Ok(Box::new(Running::new(reader, Arc::new(killer), end)))
     }
 }
 

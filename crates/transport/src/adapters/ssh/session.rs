@@ -70,8 +70,8 @@ impl port::Session for Session {
             channel: started.channel,
             let_go,
         };
-        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, end);
-        Ok(Box::new(Running::new(started.reader, Arc::new(killer))))
+        let killer = TreeKiller::new(beside, exec.mark, exec.sudo, end.clone());
+        Ok(Box::new(Running::new(started.reader, Arc::new(killer), end)))
     }
 }
 
