@@ -9,19 +9,21 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use muster_model::{ErrorKind, RunKey, Stream, limits, output};
-use muster_runtime::crash_point;
+use muster_runtime::{clock, crash_point};
 
 use crate::core::Core;
 use crate::follow::log_key;
 
 /// What comes within this time is written in one step, so that a command that prints many small pieces
 /// costs few writes, and a person still sees it as it happens.
-pub(super) const STEP_TIME: Duration = Duration::from_millis(20);
+const STEP_TIME: Duration = Duration::from_millis(20);
 /// A log that is kept with the run's result is saved on its own once the command has gone on for so long after its
 /// first output.
-pub(super) const SAVE_AFTER: Duration = Duration::from_secs(1);
+const SAVE_AFTER: Duration = Duration::from_secs(1);
 /// A step is written at once when it has this size.
 const STEP_BYTES: usize = 256 * 1024;
+/// What a frame costs beside its bytes: one for each piece where both streams take turns.
+const FRAME_BYTES: usize = 128;
 /// How long the cache keeps the output of a run that writes nothing more.
 const LIFETIME: Duration = Duration::from_secs(600);
 
@@ -31,9 +33,10 @@ pub(super) struct Collector {
     run: RunKey,
     attempt: u32,
     limit: u64,
-    /// Frames that are not written yet.
-    pending: Vec<(Stream, BytesMut)>,
-    pending_bytes: usize,
+    pending: Pending,
+    /// When (on the process's own clock) what has come is written, however fast more comes.
+    step_at: Option<Duration>,
+    save_at: Option<Duration>,
     /// The first bytes of a UTF-8 sequence whose rest has not come, for each stream.
     carry: [BytesMut; 2],
     /// The log while it is small.
@@ -57,8 +60,9 @@ impl Collector {
             run,
             attempt,
             limit,
-            pending: Vec::new(),
-            pending_bytes: 0,
+            pending: Pending::default(),
+            step_at: None,
+            save_at: None,
             carry: [BytesMut::new(), BytesMut::new()],
             small: BytesMut::new(),
             end: 0,
@@ -72,8 +76,47 @@ impl Collector {
         }
     }
 
-    /// Takes a piece of output; tells whether a step is due at once.
-    pub(super) fn take(&mut self, stream: Stream, bytes: &Bytes) -> bool {
+    /// Takes a piece of output: it is written soon, at once where much waits.
+    pub(super) async fn take(&mut self, stream: Stream, bytes: &Bytes) {
+        self.keep(stream, bytes);
+        if self.pending.is_full() {
+            self.step(false).await;
+            self.step_at = None;
+        } else if self.step_at.is_none() && !self.pending.frames.is_empty() {
+            self.step_at = Some(clock::monotonic() + STEP_TIME);
+        }
+    }
+
+    /// Waits until something is to be done with what came. Cancel-safe.
+    pub(super) async fn due(&self) -> Due {
+        let (at, due) = match (self.step_at, self.save_at) {
+            (Some(step), Some(save)) if save < step => (save, Due::Save),
+            (Some(step), _) => (step, Due::Step),
+            (None, Some(save)) => (save, Due::Save),
+            (None, None) => return std::future::pending().await,
+        };
+        clock::sleep(at.saturating_sub(clock::monotonic())).await;
+        due
+    }
+
+    /// Does what is due.
+    pub(super) async fn go_on(&mut self, due: Due) {
+        match due {
+            Due::Step => {
+                self.step(false).await;
+                self.step_at = None;
+                if self.save_at.is_none() && self.is_volatile() {
+                    self.save_at = Some(clock::monotonic() + SAVE_AFTER);
+                }
+            }
+            Due::Save => {
+                self.save().await;
+                self.save_at = None;
+            }
+        }
+    }
+
+    fn keep(&mut self, stream: Stream, bytes: &Bytes) {
         match stream {
             Stream::Stdout => self.stdout_bytes += bytes.len() as u64,
             Stream::Stderr => self.stderr_bytes += bytes.len() as u64,
@@ -86,34 +129,18 @@ impl Collector {
             bytes.clone()
         };
         if taken.is_empty() || self.failure.is_some() {
-            return false;
+            return;
         }
         self.kept += taken.len() as u64;
         let carried = std::mem::take(&mut self.carry[place(stream)]);
-        self.pending_bytes += carried.len() + taken.len();
-        match self.pending.last_mut() {
-            Some((last, frame)) if *last == stream => {
-                frame.extend_from_slice(&carried);
-                frame.extend_from_slice(&taken);
-            }
-            _ => {
-                let mut frame = carried;
-                frame.extend_from_slice(&taken);
-                self.pending.push((stream, frame));
-            }
-        }
-        self.pending_bytes >= STEP_BYTES
-    }
-
-    /// Tells whether something waits to be written.
-    pub(super) fn is_due(&self) -> bool {
-        self.pending_bytes > 0
+        self.pending.push(stream, carried, &taken);
     }
 
     /// Writes what waits. `last`: nothing more will come.
     pub(super) async fn step(&mut self, last: bool) {
-        let mut log = BytesMut::with_capacity(self.pending_bytes + 64);
-        for (stream, frame) in std::mem::take(&mut self.pending) {
+        let pending = std::mem::take(&mut self.pending);
+        let mut log = BytesMut::with_capacity(pending.cost + 64);
+        for (stream, frame) in pending.frames {
             // What an earlier frame of this stream left unfinished in this very step goes first.
             let mut whole = std::mem::take(&mut self.carry[place(stream)]);
             whole.extend_from_slice(&frame);
@@ -123,7 +150,6 @@ impl Collector {
             }
             output::encode(&mut log, stream, &whole);
         }
-        self.pending_bytes = 0;
         if last {
             for stream in [Stream::Stdout, Stream::Stderr] {
                 let rest = std::mem::take(&mut self.carry[place(stream)]);
@@ -200,13 +226,13 @@ impl Collector {
     }
 
     /// Tells whether the log is in memory and in the cache alone.
-    pub(super) fn is_volatile(&self) -> bool {
+    fn is_volatile(&self) -> bool {
         !self.spilled && !self.small.is_empty()
     }
 
     /// Puts a small log where it survives this process: what a person has seen of a command that goes on is
     /// not to be lost with it.
-    pub(super) async fn save(&mut self) {
+    async fn save(&mut self) {
         if self.is_volatile()
             && let Err(error) = self.spill().await
         {
@@ -221,6 +247,46 @@ impl Collector {
     /// Returns the log to be kept with the run's result; None where it is in the output log.
     pub(super) fn inline(&mut self) -> Option<Bytes> {
         (!self.spilled && !self.small.is_empty()).then(|| std::mem::take(&mut self.small).freeze())
+    }
+}
+
+/// What is to be done with output that came.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Due {
+    /// It is written.
+    Step,
+    /// It is put where it survives this process.
+    Save,
+}
+
+/// Frames that are not written yet.
+#[derive(Default)]
+struct Pending {
+    frames: Vec<(Stream, BytesMut)>,
+    cost: usize,
+}
+
+impl Pending {
+    /// Adds a piece, behind the bytes that were carried over from the one before.
+    fn push(&mut self, stream: Stream, carried: BytesMut, piece: &Bytes) {
+        self.cost += carried.len() + piece.len();
+        match self.frames.last_mut() {
+            Some((last, frame)) if *last == stream => {
+                frame.extend_from_slice(&carried);
+                frame.extend_from_slice(piece);
+            }
+            _ => {
+                let mut frame = carried;
+                frame.extend_from_slice(piece);
+                self.frames.push((stream, frame));
+                self.cost += FRAME_BYTES;
+            }
+        }
+    }
+
+    /// Tells whether so much waits that it is written at once.
+    fn is_full(&self) -> bool {
+        self.cost >= STEP_BYTES
     }
 }
 
@@ -256,6 +322,32 @@ fn whole_characters(bytes: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_small_pieces_of_both_streams_are_much_as_well() {
+        let mut pending = Pending::default();
+        let mut pieces = 0;
+        while !pending.is_full() {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                pending.push(stream, BytesMut::new(), &Bytes::from_static(b"x"));
+                pieces += 1;
+            }
+        }
+        assert!(pieces <= STEP_BYTES / FRAME_BYTES, "{pieces} pieces");
+        let mut pending = Pending::default();
+        pending.push(
+            Stream::Stdout,
+            BytesMut::new(),
+            &vec![b'x'; STEP_BYTES / 2].into(),
+        );
+        assert!(!pending.is_full());
+        pending.push(
+            Stream::Stdout,
+            BytesMut::new(),
+            &vec![b'x'; STEP_BYTES / 2].into(),
+        );
+        assert!(pending.is_full());
+    }
 
     #[test]
     fn an_unfinished_character_waits_for_its_rest() {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use muster_model::run::Change;
 use muster_model::{ErrorKind, Outcome, RunState, TaskId, Transition, Unreachable, limits};
-use muster_runtime::{Backoff, clock, crash_point};
+use muster_runtime::{Backoff, CancellationToken, clock, crash_point};
 use muster_store::Applied;
 use muster_transport::{Exec, ExecEvent, Exit, Killer, Running, Session};
 
 use super::access::{access, exec, secret_is_gone};
-use super::collect::{Collector, SAVE_AFTER, STEP_TIME};
+use super::collect::Collector;
 use super::take::Receipt;
 use crate::core::Core;
 use crate::dispatch::Work;
@@ -263,13 +263,7 @@ impl Core {
         crash_point!(CommandSent);
         let deadline = reached(until);
         tokio::pin!(deadline);
-        // When (on the process's own clock) what has come is written, however fast more comes.
-        let mut due: Option<Duration> = None;
-        let mut save_at: Option<Duration> = None;
         loop {
-            let until =
-                |at: Option<Duration>| at.map_or(Duration::ZERO, |at| at.saturating_sub(clock::monotonic()));
-            let (wait, wait_to_save) = (until(due), until(save_at));
             // In this order: a command that never stops printing can still be ended.
             let event = tokio::select! {
                 biased;
@@ -280,17 +274,8 @@ impl Core {
                 () = self.tasks.work().cancelled() => {
                     return self.end(live, running, output, Reason::Stopping).await;
                 }
-                () = clock::sleep(wait), if due.is_some() => {
-                    output.step(false).await;
-                    due = None;
-                    if save_at.is_none() && output.is_volatile() {
-                        save_at = Some(clock::monotonic() + SAVE_AFTER);
-                    }
-                    continue;
-                }
-                () = clock::sleep(wait_to_save), if save_at.is_some() => {
-                    output.save().await;
-                    save_at = None;
+                due = output.due() => {
+                    output.go_on(due).await;
                     continue;
                 }
                 event = running.next() => event,
@@ -298,12 +283,7 @@ impl Core {
             match event {
                 Some(ExecEvent::Output { stream, bytes }) => {
                     crash_point!(OutputCame);
-                    if output.take(stream, &bytes) {
-                        output.step(false).await;
-                        due = None;
-                    } else if due.is_none() && output.is_due() {
-                        due = Some(clock::monotonic() + STEP_TIME);
-                    }
+                    output.take(stream, &bytes).await;
                 }
                 Some(ExecEvent::Exited(exit)) => return Ended::Exited(exit),
                 Some(ExecEvent::Broken { why }) => return Ended::Broken(why),
@@ -312,7 +292,7 @@ impl Core {
         }
     }
 
-    /// Ends the command with everything that it started; what it still prints is kept.
+    /// Ends the command with everything that it started; what it still prints is shown and kept as before.
     async fn end(
         &self,
         live: &LiveTask,
@@ -327,42 +307,21 @@ impl Core {
             Reason::Stopping => live.record.options.kill_grace.min(limits::KILL_GRACE),
             Reason::TimedOut | Reason::Cancelled => live.record.options.kill_grace,
         };
-        let kill = killer.kill(grace);
-        tokio::pin!(kill);
-        let mut over = false;
-        let killed = loop {
-            tokio::select! {
-                killed = &mut kill => break killed,
-                event = running.next(), if !over => match event {
-                    Some(ExecEvent::Output { stream, bytes }) => {
-                        if output.take(stream, &bytes) {
-                            output.step(false).await;
-                        }
-                    }
-                    _ => over = true,
-                },
+        let (done, failed) = (CancellationToken::new(), CancellationToken::new());
+        let kill = async {
+            let killed = killer.kill(grace).await;
+            if killed.is_ok() {
+                crash_point!(Killed);
+                done.cancel();
+            } else {
+                failed.cancel();
             }
+            killed
         };
+        // Beside each other, the kill first: a database that is slow with the output holds up no kill.
+        let (killed, ()) = tokio::join!(kill, read_out(running, output, &done, &failed));
         if let Err(error) = killed {
             return Ended::NotKilled(reason, fault::chain(&error));
-        }
-        crash_point!(Killed);
-        let until = clock::monotonic() + AFTER_KILL;
-        while !over {
-            // The deadline is for the host alone: a write that has begun is not cut off.
-            let left = until.saturating_sub(clock::monotonic());
-            match clock::deadline(left, running.next()).await {
-                Ok(Some(ExecEvent::Output { stream, bytes })) => {
-                    if output.take(stream, &bytes) {
-                        output.step(false).await;
-                    }
-                }
-                Ok(_) => over = true,
-                Err(_) => {
-                    tracing::debug!("the channel of a killed command stayed open");
-                    break;
-                }
-            }
         }
         Ended::Killed(reason)
     }
@@ -454,6 +413,41 @@ enum Reached {
     Withdrawn(Outcome),
     /// This process takes no new work.
     PutBack,
+}
+
+/// Reads what a command that is being ended says: to its end, up to [`AFTER_KILL`] after the kill is done, or until
+/// that has failed.
+async fn read_out(
+    running: &mut dyn Running,
+    output: &mut Collector,
+    done: &CancellationToken,
+    failed: &CancellationToken,
+) {
+    let over = async {
+        done.cancelled().await;
+        clock::sleep(AFTER_KILL).await;
+    };
+    tokio::pin!(over);
+    loop {
+        // The time is for the host alone: what has come is taken, and a write that has begun is not cut off.
+        let event = tokio::select! {
+            biased;
+            () = failed.cancelled() => return,
+            due = output.due() => {
+                output.go_on(due).await;
+                continue;
+            }
+            event = running.next() => event,
+            () = &mut over => {
+                tracing::debug!("the channel of a killed command stayed open");
+                return;
+            }
+        };
+        match event {
+            Some(ExecEvent::Output { stream, bytes }) => output.take(stream, &bytes).await,
+            _ => return,
+        }
+    }
 }
 
 /// Waits for a moment of the process's own clock; None: for ever.

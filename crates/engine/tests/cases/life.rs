@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use muster_engine::Accepted;
 use muster_model::RunState;
-use muster_model::wire::{Retry, Secrets, Work, WorkOptions};
+use muster_model::wire::{Event, Retry, Secrets, Work, WorkOptions};
 
 use crate::support::{Bench, PATIENCE, request_id, states, submit};
 
@@ -211,6 +211,47 @@ async fn after_a_timeout_nothing_of_the_command_is_left() {
         let pid = pid.parse().expect("a pid");
         assert!(!muster_testkit::proc::is_alive(pid), "process {pid} is left");
     }
+    bench.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_command_prints_while_it_is_being_ended_is_seen_and_saved_at_once() {
+    let bench = Bench::new().await;
+    let (ready, go) = (bench.path("ready"), bench.path("go"));
+    // It prints nothing before, and ends on its word: a file that is there only once the word was seen and saved.
+    let command = format!(
+        "trap 'echo bye; while test ! -e {}; do sleep 0.05; done; echo gone; exit 3' TERM
+        : >{}; while :; do sleep 0.05; done",
+        go.display(),
+        ready.display()
+    );
+    let options = WorkOptions {
+        kill_grace_ms: Some(40_000),
+        ..WorkOptions::default()
+    };
+    let id = bench.run(&command, "localhost", options).await;
+    bench.until(id, "it is ready", |_| ready.exists()).await;
+    bench.engine.cancel(id).await.expect("cancelled");
+    let mut watcher = bench.engine.watch(id, None).await.expect("a watcher");
+    let seen = async {
+        while let Some((_, event)) = watcher.next().await.expect("an event") {
+            if let Event::Output(_) = event {
+                return true;
+            }
+        }
+        false
+    };
+    let seen = tokio::time::timeout(PATIENCE, seen).await.expect("its word");
+    assert!(seen, "its word came before its end");
+    let logs = bench.path("muster.db.outputs");
+    let saved = || std::fs::read_dir(&logs).is_ok_and(|folder| folder.count() > 0);
+    bench.until(id, "its word is saved", |_| saved()).await;
+    std::fs::write(&go, "").expect("the word");
+    let run = bench.finish(id).await.remove(0).run;
+    assert_eq!(
+        (run.state, run.stdout.as_str()),
+        (RunState::Cancelled, "bye\ngone\n")
+    );
     bench.close().await;
 }
 
