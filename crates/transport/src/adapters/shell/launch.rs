@@ -80,10 +80,17 @@ impl Input {
 pub(crate) struct Launch {
     /// The program, in one line.
     pub(crate) program: String,
-    /// What a login shell of the POSIX family does as well without becoming another shell first.
-    direct: Option<String>,
+    /// What the login shell does as well without becoming another shell first.
+    direct: Option<Direct>,
     /// Its standard input.
     pub(crate) input: Input,
+}
+
+/// A command for the login shell itself.
+#[derive(Clone, Debug)]
+struct Direct {
+    posix: String,
+    csh: String,
 }
 
 impl Launch {
@@ -91,7 +98,7 @@ impl Launch {
     pub(crate) fn line(&self) -> String {
         let whole = format!("exec /bin/sh -c {}", quote::login(&self.program));
         match &self.direct {
-            Some(direct) => format!("{}{whole}; {direct}", quote::UNLESS_POSIX),
+            Some(direct) => quote::by_family(&direct.posix, &direct.csh, &whole),
             None => whole,
         }
     }
@@ -252,7 +259,7 @@ fn assemble(exec: &Exec, shell: Shell<'_>, nonce: &str, fed: bool) -> Launch {
 /// are a name and a few plain words. Two shells that start only to become the next cost a host more than all else
 /// that it does for such a command. The shell that runs it has the mark in its command line alone, not in its
 /// environment: that is where the killer looks too.
-fn direct(exec: &Exec, shell: Shell<'_>, fed: bool) -> Option<String> {
+fn direct(exec: &Exec, shell: Shell<'_>, fed: bool) -> Option<Direct> {
     let What::Command(command) = &exec.what else {
         return None;
     };
@@ -263,8 +270,12 @@ fn direct(exec: &Exec, shell: Shell<'_>, fed: bool) -> Option<String> {
         && exec.cwd.is_none()
         && !exec.mark.is_empty();
     let plain = |word: &str| quote::is_plain(word);
-    (simple && !command.is_empty() && command.split(' ').all(|word| word.is_empty() || plain(word)))
-        .then(|| format!("{}{command}", environment(exec)))
+    (simple && !command.is_empty() && command.split(' ').all(|word| word.is_empty() || plain(word))).then(
+        || Direct {
+            posix: format!("{}{command}", environment(exec)),
+            csh: format!("setenv MUSTER_RUN {}; {command}", exec.mark),
+        },
+    )
 }
 
 /// Each `/bin/sh` on the way has to know what [`quote::posix`] refers to.

@@ -4,9 +4,15 @@
 /// line break in every POSIX shell, whatever the environment says.
 pub(crate) const NEWLINE: &str = "MUSTER_NL=${IFS#??}; ";
 
-/// The start of a line: what follows up to the next `;` is done by login shells that are not of the POSIX family.
-/// Those read a backslash in both kinds of quotes alike (csh as itself, fish as an escape), POSIX shells do not.
-pub(crate) const UNLESS_POSIX: &str = r#"test "\\" = '\\' && "#;
+/// Returns a line of which each login shell does one part: `posix` those of the POSIX family, `csh` csh and tcsh,
+/// `other` fish, and a tcsh with `backslash_quote`. Nothing in `csh` and `posix` may have a meaning in quotes.
+///
+/// It needs nothing of a shell but quotes, `;` and comments, since fish before 3.0 does not even read a line with `&&`.
+/// What comes before a part is one word to the shell that does it, and what follows is a comment: a backslash does not
+/// keep the end of double quotes from csh, nor the end of single quotes from POSIX shells.
+pub(crate) fn by_family(posix: &str, csh: &str, other: &str) -> String {
+    format!(r#"test "\" ; {csh} #"'\' ; {posix} #' ; {other}"#)
+}
 
 /// Quotes `text` as one word for `/bin/sh`. The result has no line break: see [`NEWLINE`].
 pub(crate) fn posix(text: &str) -> String {

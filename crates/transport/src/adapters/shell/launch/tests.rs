@@ -8,15 +8,21 @@ use muster_testkit::require::everything_is_required;
 use super::*;
 
 /// Login shells of all kinds, and how each is called.
-const SHELLS: [&[&str]; 7] = [
+const SHELLS: [&[&str]; 10] = [
     &["sh"],
     &["bash"],
     &["dash"],
     &["busybox", "ash"],
+    &["ksh"],
+    &["mksh"],
     &["zsh"],
     &["fish"],
+    &["csh"],
     &["tcsh"],
 ];
+
+/// Those that are tried where they are installed, and nowhere required.
+const BESIDES: [&str; 3] = ["ksh", "mksh", "csh"];
 
 fn exec(what: What) -> Exec {
     Exec {
@@ -49,7 +55,7 @@ fn carried(shell: &[&str], launch: &Launch) -> Option<Output> {
         .spawn();
     let mut child = match child {
         Ok(child) => child,
-        Err(_) if !everything_is_required() => {
+        Err(_) if !everything_is_required() || BESIDES.contains(&shell[0]) => {
             eprintln!("ignored: {} is missing", shell[0]);
             return None;
         }
@@ -124,17 +130,23 @@ fn a_command_too_long_for_a_line_goes_through_input() {
 }
 
 #[test]
-fn a_plain_command_is_run_by_the_login_shell_where_that_is_a_posix_shell() {
+fn a_plain_command_is_run_by_the_login_shell_where_that_is_no_fish() {
     let launch = prepared(&exec(What::Command("uptime".to_owned())));
     let program = "set -- uptime; export MUSTER_RUN=7.1.1-a; exec \"${SHELL:-/bin/sh}\" -c \"$1\"";
     assert_eq!(launch.program, program);
     assert!(launch.input.is_empty());
     assert_eq!(
         launch.line(),
-        format!(r#"test "\\" = '\\' && exec /bin/sh -c '{program}'; export MUSTER_RUN=7.1.1-a; uptime"#)
+        format!(
+            r#"test "\" ; setenv MUSTER_RUN 7.1.1-a; uptime #"'\' ; export MUSTER_RUN=7.1.1-a; uptime #' ; exec /bin/sh -c '{program}'"#
+        )
     );
+    // Fish before 3.0 reads no line that has it.
+    assert!(!launch.line().contains("&&"));
     for shell in SHELLS {
-        let launch = prepared(&exec(What::Command("printenv  MUSTER_RUN SHELL".to_owned())));
+        let launch = prepared(&exec(What::Command(
+            "/usr/bin/printenv  MUSTER_RUN SHELL".to_owned(),
+        )));
         let Some(output) = carried(shell, &launch) else {
             continue;
         };
@@ -150,6 +162,17 @@ fn a_plain_command_is_run_by_the_login_shell_where_that_is_a_posix_shell() {
             Some(7),
             "{shell:?}"
         );
+    }
+}
+
+#[test]
+fn a_tcsh_to_which_a_backslash_quotes_runs_plain_commands_too() {
+    let home = tempfile::tempdir().expect("is made");
+    std::fs::write(home.path().join(".tcshrc"), "set backslash_quote\n").expect("is written");
+    let home = format!("HOME={}", home.path().display());
+    let launch = prepared(&exec(What::Command("/usr/bin/printenv MUSTER_RUN".to_owned())));
+    if let Some(output) = carried(&["tcsh"], &launch).and(carried(&["env", &home, "tcsh"], &launch)) {
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "7.1.1-a\n", "{output:?}");
     }
 }
 
