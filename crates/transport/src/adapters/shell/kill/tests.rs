@@ -69,8 +69,9 @@ fn kills(shell: &[&str], path: Option<&Path>, vary: fn(String) -> String) {
     let output = command.output().expect("the shell starts");
     let said = outcome(&output.stdout).unwrap_or_else(|| panic!("{shell:?}: {output:?}"));
     assert!(said.seen && said.left.is_empty(), "{shell:?}: {said:?}");
+    // Those that stay: what the deaf one sleeps with is there or not, as it happens.
     assert!(
-        said.report.terminated >= 4 && said.report.killed >= 1,
+        said.report.terminated >= 3 && said.report.killed >= 1,
         "{shell:?}: {said:?}"
     );
     assert!(output.stderr.is_empty(), "{shell:?}: {output:?}");
