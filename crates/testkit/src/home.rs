@@ -228,7 +228,11 @@ mod tests {
         .expect("it runs")
         .pid;
         drop(home);
-        assert!(!proc::is_alive(pid));
+        // It has been killed; what is dying has no environment any more and is no zombie yet.
+        wait::blocking(Duration::from_secs(20), "the sleeper's end", || {
+            (!proc::is_alive(pid)).then_some(())
+        })
+        .expect("it ends");
         assert!(!path.exists());
     }
 }

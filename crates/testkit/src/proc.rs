@@ -133,28 +133,33 @@ mod tests {
 
     #[test]
     fn a_process_is_found_by_environment_argument_and_descent_until_it_ends() {
+        // Of this process alone: others may run the same test on this machine.
+        let (seconds, needle) = (
+            format!("86399.{:010}", std::process::id()),
+            format!("needle-in-proc-{:010}", std::process::id()),
+        );
         let mut child = Command::new("sleep")
-            .arg("86399")
-            .env("MUSTER_TEST_PROC", "needle-in-proc")
+            .arg(&seconds)
+            .env("MUSTER_TEST_PROC", &needle)
             .spawn()
             .expect("sleep starts");
         let pid = child.id();
         // Between fork and exec the child still shows this process's own argv.
-        crate::wait::blocking(Duration::from_secs(5), "the child's exec", || {
-            with_env("MUSTER_TEST_PROC", "needle-in-proc")
+        crate::wait::blocking(Duration::from_secs(20), "the child's exec", || {
+            with_env("MUSTER_TEST_PROC", &needle)
                 .iter()
                 .find(|p| p.pid == pid)
                 .cloned()
         })
         .expect("found by environment");
         assert!(with_env("MUSTER_TEST_PROC", "needle").is_empty());
-        assert!(with_arg("86399").iter().any(|p| p.pid == pid));
+        assert!(with_arg(&seconds).iter().any(|p| p.pid == pid));
         assert!(descendants(std::process::id()).iter().any(|p| p.pid == pid));
         assert!(is_alive(pid));
         assert!(resident_bytes(std::process::id()).expect("has memory") > 100_000);
         child.kill().expect("kills");
         child.wait().expect("waits");
         assert!(!is_alive(pid));
-        assert!(with_env("MUSTER_TEST_PROC", "needle-in-proc").is_empty());
+        assert!(with_env("MUSTER_TEST_PROC", &needle).is_empty());
     }
 }

@@ -150,7 +150,10 @@ async fn starts_again_at_the_same_port_and_breaks_connections_on_request() {
     })
     .await
     .expect("a session");
-    assert_eq!(sshd.connections(), 1);
+    // sshd starts the processes of a connection one after the other: for a moment there is none, or one too many.
+    wait::until(SOON, "one connection", || sshd.connections() == 1)
+        .await
+        .expect("one connection");
     sshd.break_connections().await.expect("breaks");
     assert_eq!(client.wait().expect("ends").code(), Some(255));
     assert!(
@@ -166,19 +169,27 @@ async fn starts_again_at_the_same_port_and_breaks_connections_on_request() {
 #[tokio::test]
 async fn what_sessions_started_ends_with_the_server() {
     let sshd = require!(Sshd::start().await);
+    let seconds = seconds(std::process::id());
     let output = ssh(
         &sshd,
         "web1",
         &[],
-        "trap '' TERM; setsid sh -c 'sleep 77701 & sleep 77701' >/dev/null 2>&1 </dev/null & echo $!",
+        &format!(
+            "trap '' TERM; setsid sh -c 'sleep {seconds} & sleep {seconds}' >/dev/null 2>&1 </dev/null & echo $!"
+        ),
     );
     assert!(output.status.success(), "{}", text(&output));
-    wait::until(SOON, "both sleepers", || proc::with_arg("77701").len() >= 2)
+    let sleepers = || {
+        let all = proc::with_arg(&seconds).into_iter();
+        all.filter(|process| process.argv.first().is_some_and(|program| program == "sleep"))
+            .count()
+    };
+    wait::until(SOON, "both sleepers", || sleepers() == 2)
         .await
         .expect("they run");
     let (pid, dir) = (sshd.pid().expect("runs"), sshd.dir().to_owned());
     drop(sshd);
-    assert_eq!(proc::with_arg("77701"), []);
+    assert_eq!(proc::with_arg(&seconds), []);
     assert!(!proc::is_alive(pid));
     assert!(!dir.exists());
 }
@@ -197,6 +208,11 @@ async fn a_setting_that_sshd_does_not_know_fails_the_start_with_its_words() {
     }
 }
 
+/// How long the sleepers of a process of this test sleep: the number is in their arguments, and in no other's.
+fn seconds(process: u32) -> String {
+    format!("77701.{process:010}")
+}
+
 /// Not a test of its own: `nothing_is_left_when_the_test_is_killed` runs it in a process that it kills.
 #[tokio::test]
 #[ignore = "run by another test"]
@@ -207,7 +223,10 @@ async fn held_until_killed() {
             &sshd,
             "web1",
             &[],
-            "setsid sleep 77702 >/dev/null 2>&1 </dev/null &"
+            &format!(
+                "setsid sleep {} >/dev/null 2>&1 </dev/null &",
+                seconds(std::process::id())
+            )
         )
         .status
         .success()
@@ -232,11 +251,15 @@ async fn nothing_is_left_when_the_test_is_killed() {
         .expect("the server's pid and folder");
     let (pid, dir) = line.split_once(" dir=").expect("both");
     let pid = pid.parse().expect("a number");
+    let seconds = seconds(test.id());
     assert!(proc::is_alive(pid));
+    wait::until(SOON, "the session", || !proc::with_arg(&seconds).is_empty())
+        .await
+        .expect("it runs");
     test.kill().expect("kills");
     test.wait().expect("waits");
     wait::until(SOON, "the end of the server, its session and its folder", || {
-        !proc::is_alive(pid) && proc::with_arg("77702").is_empty() && !std::path::Path::new(dir).exists()
+        !proc::is_alive(pid) && proc::with_arg(&seconds).is_empty() && !std::path::Path::new(dir).exists()
     })
     .await
     .expect("nothing is left");
