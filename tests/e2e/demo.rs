@@ -1,6 +1,7 @@
 //! `muster demo`: what a person sees first, without an sshd.
 
 use muster_testkit::home::Home;
+use muster_testkit::require;
 
 use crate::support::{Done, command};
 
@@ -47,10 +48,7 @@ fn two_people_can_try_it_at_the_same_time() {
 /// As another user of the machine, at the same time: needs root to become one.
 #[test]
 fn a_second_user_can_try_it_at_the_same_time() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("ignored: only root can become another user");
-        return;
-    }
+    require!(require::root("become another user"));
     use std::os::unix::process::CommandExt;
     let mine = Home::new().expect("a home");
     let theirs = Home::new().expect("a home");

@@ -1,6 +1,7 @@
 //! Bad input: a clear message, exit code 2, and nothing started.
 
 use muster_testkit::home::Home;
+use muster_testkit::require;
 
 use crate::support::{Done, PATIENCE, command, muster};
 
@@ -115,10 +116,7 @@ fn a_database_that_is_not_one_is_named_and_left_as_it_is() {
 
 #[test]
 fn a_socket_that_belongs_to_somebody_else_is_not_used() {
-    if !nix::unistd::geteuid().is_root() {
-        eprintln!("ignored: only root can give a socket to somebody else");
-        return;
-    }
+    require!(require::root("give a socket to somebody else"));
     let home = Home::new().expect("a home");
     let folder = home.runtime_dir().join("muster");
     std::fs::create_dir_all(&folder).expect("a folder");

@@ -38,6 +38,21 @@ fn is_excused(error: &Error, everything_is_required: bool) -> bool {
     }
 }
 
+/// Returns an error where the user who runs the tests is not root, whom a test needs to do `what`.
+///
+/// # Errors
+///
+/// [`Error::NotAllowed`], which excuses a test.
+pub fn root(what: &str) -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::not_allowed(
+        format!("the right to {what}"),
+        "run the tests as root",
+    ))
+}
+
 /// Returns whether a missing server is a failure: `MUSTER_TEST_REQUIRE=all`.
 #[must_use]
 #[expect(clippy::disallowed_methods, reason = "a setting of the tests alone")]

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::{Builder, Sshd, config, permit};
 use crate::error::{Error, Result};
+use crate::require;
 
 /// The first uid; far from those of people and of packages.
 const FIRST_UID: u32 = 47_100;
@@ -16,12 +17,7 @@ pub(super) fn check_machine(builder: &Builder) -> Result<()> {
     if !builder.needs_namespace() {
         return Ok(());
     }
-    if !nix::unistd::geteuid().is_root() {
-        return Err(Error::not_allowed(
-            "the right to add users",
-            "run the tests as root",
-        ));
-    }
+    require::root("add users")?;
     if !Path::new("/usr/bin/unshare").exists() {
         return Err(Error::missing("unshare", "install the package util-linux"));
     }

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use muster_model::problem::Code;
-use nix::unistd::{Uid, chown, geteuid};
+use muster_testkit::require;
+use nix::unistd::{Uid, chown};
 use tokio::net::UnixStream;
 
 use super::super::lock::{self, Lock};
@@ -65,10 +66,7 @@ fn a_link_or_a_file_in_the_place_of_the_folder_is_not_used() {
 
 #[test]
 fn a_folder_and_a_socket_of_another_user_are_not_used() {
-    if !geteuid().is_root() {
-        // Only root can give a file away.
-        return;
-    }
+    require!(require::root("give a file away"));
     let home = prepared();
     let somebody = Some(Uid::from_raw(4711));
     let _socket = std::os::unix::net::UnixListener::bind(&home.paths.socket).expect("a socket");
