@@ -17,7 +17,7 @@ use muster_transport::contract::{Case, Fixture, Need, Network, Server, cases};
 use muster_transport::{Access, Settings, open};
 
 /// The longest that a case may take.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(170);
 
 /// A user with a password, for sudo.
 const USER: &str = "muster-contract";

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use muster_model::{ErrorKind, Unreachable};
 use muster_runtime::clock;
 
-use super::fixture::{Ended, Fixture, Network, Server, command, to_the_end, within};
+use super::fixture::{Ended, Fixture, Network, Server, command, to_the_end, until_said, within};
 use super::{Case, Need, case};
 use crate::port::Running;
 use crate::types::ExecEvent;
@@ -136,7 +136,7 @@ async fn a_shy_server_serves_everybody_in_the_end(fixture: Fixture) {
     let runs = (1..=30u8).map(|number| {
         let mut fixture = fixture.clone();
         fixture.endpoint.address = Some(format!("127.0.1.{number}"));
-        fixture.access.connect_timeout = Duration::from_secs(25);
+        fixture.access.connect_timeout = Duration::from_secs(60);
         async move { fixture.run(command("echo here")).await.out() }
     });
     for out in futures_util::future::join_all(runs).await {
@@ -146,8 +146,9 @@ async fn a_shy_server_serves_everybody_in_the_end(fixture: Fixture) {
 
 async fn an_idle_connection_is_closed(fixture: Fixture) {
     fixture.run(command("true")).await;
-    assert_eq!(fixture.transport.connections(), 1);
     let network = network(&fixture);
+    // Whether it is still there at this moment is a matter of time.
+    assert_eq!(network.logins(), 1);
     fixture
         .until("the connection to be closed", || {
             fixture.transport.connections() == 0 && network.serving() == 0
@@ -175,13 +176,11 @@ async fn a_connection_that_breaks_leaves_the_command_broken(fixture: Fixture) {
 }
 
 async fn a_command_is_killed_though_its_connection_is_gone(fixture: Fixture) {
-    let exec = command("trap '' HUP TERM; sleep 300; sleep 300");
+    let exec = command("trap '' HUP TERM; echo deaf; sleep 300; sleep 300");
     let mark = exec.mark.clone();
     let mut running = fixture.start(exec).await;
     let marked = fixture.marked;
-    fixture
-        .until("the command to run", || !marked(&mark).is_empty())
-        .await;
+    until_said(running.as_mut(), "deaf").await;
     let killer = running.killer();
     network(&fixture).cut().await;
     assert!(matches!(

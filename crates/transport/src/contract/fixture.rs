@@ -15,7 +15,7 @@ use crate::port::{Running, Session, Transport};
 use crate::types::{Access, Exec, ExecEvent, Exit, What};
 
 /// How long anything that a case waits for may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// What is special about the server behind the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,8 +83,6 @@ pub struct Ended {
     pub stdout: Vec<u8>,
     /// All of stderr.
     pub stderr: Vec<u8>,
-    /// Which stream each piece came on.
-    pub order: Vec<Stream>,
     /// The last event.
     pub last: Option<ExecEvent>,
 }
@@ -116,7 +114,6 @@ impl Ended {
             ExecEvent::Output { stream, bytes } => {
                 assert!(!bytes.is_empty(), "output is never empty");
                 assert_eq!(self.last, None, "nothing comes after the last event");
-                self.order.push(stream);
                 match stream {
                     Stream::Stdout => self.stdout.extend_from_slice(&bytes),
                     Stream::Stderr => self.stderr.extend_from_slice(&bytes),
@@ -210,12 +207,18 @@ impl Fixture {
     /// returns it with how many MiB it could write.
     pub(super) async fn stalled(&self) -> (Box<dyn Running>, usize) {
         let progress = self.scratch.join("progress");
-        let running = self
-            .start(command(&format!(
-                "i=0; while [ $i -lt 64 ]; do head -c 1048576 /dev/zero; i=$((i + 1)); echo $i >>{}; done",
-                progress.display()
-            )))
-            .await;
+        let exec = command(&format!(
+            "i=0; while [ $i -lt 64 ]; do head -c 1048576 /dev/zero; i=$((i + 1)); echo $i >>{}; done",
+            progress.display()
+        ));
+        self.stands_still(exec).await
+    }
+
+    /// Starts a command that writes a line to the file `progress` for each MiB that it prints, and waits until it
+    /// stands still because nobody reads; returns it with how many MiB it could write.
+    pub(super) async fn stands_still(&self, exec: Exec) -> (Box<dyn Running>, usize) {
+        let progress = self.scratch.join("progress");
+        let running = self.start(exec).await;
         self.lines("progress", 1).await;
         let written = || {
             std::fs::read_to_string(&progress)
@@ -243,6 +246,25 @@ impl Fixture {
         })
         .await;
     }
+}
+
+/// Reads a command up to the line that it prints first on stdout: what stands before it in the command is done.
+pub(super) async fn until_said(running: &mut dyn Running, line: &str) {
+    let wanted = format!("{line}\n");
+    let mut said = Vec::new();
+    within(&format!("the line '{line}'"), async {
+        while said != wanted.as_bytes() {
+            match running.next().await {
+                Some(ExecEvent::Output {
+                    stream: Stream::Stdout,
+                    bytes,
+                }) => said.extend_from_slice(&bytes),
+                other => panic!("'{line}' did not come: {other:?}"),
+            }
+            assert!(wanted.as_bytes().starts_with(&said), "{said:?}");
+        }
+    })
+    .await;
 }
 
 /// Reads a command to its end, and makes sure that nothing follows.

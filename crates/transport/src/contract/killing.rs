@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use muster_runtime::clock;
-
 use super::fixture::{Fixture, command, to_the_end, within};
 use super::{Case, case};
 use crate::types::{ExecEvent, Exit, KillReport};
@@ -36,14 +34,11 @@ async fn a_kill_ends_a_plain_command_by_term(fixture: Fixture) {
         .until("the command to run", || !marked(&mark).is_empty())
         .await;
     let started = Instant::now();
-    let report = running
-        .killer()
-        .kill(Duration::from_secs(10))
-        .await
-        .expect("kills");
+    let grace = Duration::from_secs(60);
+    let report = running.killer().kill(grace).await.expect("kills");
     assert_eq!((report.terminated, report.killed), (1, 0));
     assert!(
-        started.elapsed() < Duration::from_secs(5),
+        started.elapsed() < grace,
         "the time of grace is not waited for in vain"
     );
     let ended = to_the_end(running.as_mut()).await;
@@ -65,7 +60,7 @@ async fn a_command_that_ends_on_term_is_not_killed(fixture: Fixture) {
     assert!(matches!(first, Some(ExecEvent::Output { .. })));
     let report = running
         .killer()
-        .kill(Duration::from_secs(10))
+        .kill(Duration::from_secs(60))
         .await
         .expect("kills");
     assert_eq!(report.killed, 0);
@@ -271,15 +266,14 @@ async fn a_kill_does_not_touch_a_run_with_a_longer_number(fixture: Fixture) {
 }
 
 async fn a_kill_works_while_nobody_reads_the_output(fixture: Fixture) {
-    let exec = command("trap '' TERM; while :; do cat /dev/zero; done");
+    let exec = command(&format!(
+        "trap '' TERM; while :; do head -c 1048576 /dev/zero; echo >>{}; done",
+        fixture.scratch.join("progress").display()
+    ));
     let mark = exec.mark.clone();
-    let mut running = fixture.start(exec).await;
     let marked = fixture.marked;
-    fixture
-        .until("the command to run", || !marked(&mark).is_empty())
-        .await;
-    // Until everything on the way is full.
-    clock::sleep(Duration::from_secs(1)).await;
+    // Everything on the way is full.
+    let (mut running, _) = fixture.stands_still(exec).await;
     within("the kill", running.killer().kill(GRACE))
         .await
         .expect("kills");

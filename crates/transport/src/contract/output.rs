@@ -17,13 +17,27 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 async fn keeps_stdout_and_stderr_apart_and_in_order(fixture: Fixture) {
-    // A pause each time: two pipes have no order between them that anybody could see otherwise.
-    let text = "for i in 1 2 3; do echo out$i; sleep 0.1; echo err$i >&2; sleep 0.1; done";
-    let ended = fixture.run(command(text)).await;
-    assert_eq!(ended.out(), "out1\nout2\nout3\n");
-    assert_eq!(ended.err(), "err1\nerr2\nerr3\n");
-    let expected = [Stream::Stdout, Stream::Stderr].repeat(3);
-    assert_eq!(ended.order, expected);
+    // Each piece waits until the one before has come: two pipes have no order between them that anybody could see
+    // otherwise.
+    let text = format!(
+        "cd {} && seen() {{ until [ -e $1 ]; do sleep 0.02; done; }}
+        for i in 1 2 3; do echo out$i; seen out$i; echo err$i >&2; seen err$i; done",
+        fixture.scratch.display()
+    );
+    let mut running = fixture.start(command(&text)).await;
+    for number in 1..=3 {
+        for (stream, name) in [(Stream::Stdout, "out"), (Stream::Stderr, "err")] {
+            let name = format!("{name}{number}");
+            let piece = ExecEvent::Output {
+                stream,
+                bytes: format!("{name}\n").into(),
+            };
+            assert_eq!(within("the next piece", running.next()).await, Some(piece));
+            std::fs::write(fixture.scratch.join(name), "").expect("is written");
+        }
+    }
+    let ended = to_the_end(running.as_mut()).await;
+    assert_eq!((ended.out(), ended.err()), (String::new(), String::new()));
     assert_eq!(ended.code(), 0);
 }
 

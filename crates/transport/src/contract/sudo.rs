@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use muster_model::Secret;
 
-use super::fixture::{Fixture, command, script, to_the_end};
+use super::fixture::{Fixture, command, script, to_the_end, until_said};
 use super::{Case, Need, case};
 use crate::types::{Exec, Sudo};
 
@@ -81,14 +81,12 @@ async fn sudo_passes_input_and_scripts_on(fixture: Fixture) {
 }
 
 async fn a_kill_ends_what_sudo_started(fixture: Fixture) {
-    let text = "trap '' TERM; env -i setsid sleep 300 & sleep 300; sleep 300";
+    let text = "trap '' TERM; env -i setsid sleep 300 & echo deaf; sleep 300; sleep 300";
     let exec = through(command(text), "nobody", None);
     let mark = exec.mark.clone();
     let mut running = fixture.start(exec).await;
     let marked = fixture.marked;
-    fixture
-        .until("the command to run", || marked(&mark).len() >= 2)
-        .await;
+    until_said(running.as_mut(), "deaf").await;
     let report = running
         .killer()
         .kill(Duration::from_millis(300))
@@ -172,16 +170,14 @@ async fn a_wrong_password_fails_with_sudos_own_words(fixture: Fixture) {
 
 async fn a_kill_goes_through_sudo_with_the_same_password(fixture: Fixture) {
     let exec = through(
-        command("trap '' TERM; sleep 300; sleep 300"),
+        command("trap '' TERM; echo deaf; sleep 300; sleep 300"),
         "root",
         Some(&password(&fixture)),
     );
     let mark = exec.mark.clone();
     let mut running = fixture.start(exec).await;
     let marked = fixture.marked;
-    fixture
-        .until("the command to run", || marked(&mark).len() >= 2)
-        .await;
+    until_said(running.as_mut(), "deaf").await;
     let report = running
         .killer()
         .kill(Duration::from_millis(300))
