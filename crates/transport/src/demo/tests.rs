@@ -219,15 +219,18 @@ async fn a_client_that_does_not_read_slows_its_command_alone() {
     let demo = demo(1).await;
     let session = demo.login(1).await;
     let mut channel = session.channel_open_session().await.expect("a channel");
-    channel.exec(true, "yes 88801").await.expect("asks");
+    let word = format!("88801.{:010}", std::process::id());
+    channel.exec(true, format!("yes {word}")).await.expect("asks");
     assert!(channel.wait().await.is_some());
     // The same connection serves others all the while: the client holds messages in its own queue until then.
     for _ in 0..3 {
         let other = demo.login(1).await;
         assert_eq!(run(&other, "echo here").await.stdout, b"here\n");
     }
-    let ours: Vec<_> = proc::with_arg("88801");
-    let pid = ours.first().expect("it runs").pid;
+    // Not the shell that started it.
+    let mut ours = proc::with_arg(&word).into_iter();
+    let writer = ours.find(|process| process.argv.first().is_some_and(|program| program == "yes"));
+    let pid = writer.expect("it runs").pid;
     // Blocked in a write: its time does not move.
     let ticks = || std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
     let mut last = ticks();
@@ -248,11 +251,14 @@ async fn a_client_that_does_not_read_slows_its_command_alone() {
 async fn stopping_ends_every_process_that_commands_started() {
     let demo = demo(1).await;
     let session = demo.login(1).await;
-    let line = "trap '' TERM HUP; setsid sh -c 'trap \"\" TERM; sleep 88802 & sleep 88802' & sleep 88802";
+    let seconds = format!("88802.{:010}", std::process::id());
+    let line = format!(
+        "trap '' TERM HUP; setsid sh -c 'trap \"\" TERM; sleep {seconds} & sleep {seconds}' & sleep {seconds}"
+    );
     let channel = session.channel_open_session().await.expect("a channel");
     channel.exec(true, line).await.expect("asks");
     let sleepers = || {
-        let all = proc::with_arg("88802").into_iter();
+        let all = proc::with_arg(&seconds).into_iter();
         all.filter(|process| process.argv.first().is_some_and(|program| program == "sleep"))
             .count()
     };
@@ -260,7 +266,7 @@ async fn stopping_ends_every_process_that_commands_started() {
         .await
         .expect("they run");
     drop(demo.hosts);
-    assert_eq!(proc::with_arg("88802"), []);
+    assert_eq!(proc::with_arg(&seconds), []);
     assert_eq!(demo.tasks.close(SOON).await, 0);
     assert_eq!(demo.tasks.panics(), 0);
 }

@@ -37,21 +37,30 @@ fn its_last_word_is_read() {
     }
 }
 
-/// A run: itself, a child that is deaf to TERM, and one with an empty environment.
+/// A run of four processes that stay and one that comes and goes: itself, a child with a child, both deaf to TERM,
+/// and one with an empty environment.
 fn tree(mark: &str) -> Child {
     use std::os::unix::process::CommandExt;
-    let text = "sh -c \"trap '' TERM; echo deaf; while :; do sleep 0.1; done\" & env -i sleep 300 & wait";
-    let mut child = Command::new("sh")
-        .args(["-c", text])
+    let deaf = "sh -c \"trap '' TERM; sleep 300 & while :; do sleep 0.1; done\"";
+    let text = format!("{deaf} & env -i sleep 301 & wait");
+    let child = Command::new("sh")
+        .args(["-c", &text])
         .env("MUSTER_RUN", mark)
         .stdin(Stdio::null())
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
         .process_group(0)
         .spawn()
         .expect("sh starts");
-    let mut said = [0u8; 5];
-    let mut stdout = child.stdout.take().expect("is piped");
-    std::io::Read::read_exact(&mut stdout, &mut said).expect("is deaf");
+    wait::blocking(Duration::from_secs(60), "all that stay", || {
+        let below = proc::descendants(child.id());
+        let runs = |argv: [&str; 2]| {
+            below
+                .iter()
+                .any(|process| process.argv.starts_with(&argv.map(str::to_owned)))
+        };
+        (runs(["sleep", "300"]) && runs(["sleep", "301"])).then_some(())
+    })
+    .expect("they run");
     child
 }
 
@@ -85,7 +94,7 @@ fn kills(shell: &[&str], path: Option<&Path>, vary: fn(String) -> String) {
         nix::sys::signal::killpg(group, nix::sys::signal::Signal::SIGKILL).expect("is ended");
         tree.wait().expect("has ended");
     }
-    wait::blocking(Duration::from_secs(5), "the groups to end", || {
+    wait::blocking(Duration::from_secs(60), "the groups to end", || {
         marks
             .iter()
             .all(|mark| proc::with_env("MUSTER_RUN", mark).is_empty())

@@ -10,9 +10,10 @@ use muster_testkit::{Sshd, require};
 use super::{Site, failed};
 use crate::types::Access;
 
+/// Time enough to come to any phase on a busy machine, and much less than the 30 s that the site gives.
 fn quick(site: &Site) -> Access {
     Access {
-        connect_timeout: Duration::from_millis(700),
+        connect_timeout: Duration::from_secs(3),
         ..site.access()
     }
 }
@@ -86,7 +87,8 @@ async fn a_host_that_does_not_answer_times_out_while_connecting() {
     let mut waiting = Vec::new();
     loop {
         let connecting = tokio::net::TcpStream::connect(address);
-        match tokio::time::timeout(Duration::from_millis(300), connecting).await {
+        // Where there is room, the kernel answers at once, whoever else is busy.
+        match tokio::time::timeout(Duration::from_secs(3), connecting).await {
             Ok(stream) => waiting.push(stream.expect("connected")),
             Err(_) => break,
         }
@@ -97,9 +99,9 @@ async fn a_host_that_does_not_answer_times_out_while_connecting() {
     failed(
         result,
         Unreachable::TimedOut,
-        &["timed out while connecting", "within 0.7 s", "firewall"],
+        &["timed out while connecting", "within 3 s", "firewall"],
     );
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < site.access().connect_timeout / 2);
     // ssh_config may set a shorter time for connecting alone.
     site.config("ConnectTimeout 1\n");
     let result = site.reach(&at(&site, address.port()), &site.access()).await;

@@ -1,6 +1,7 @@
 //! Keys of every kind, the agent, certificates.
 
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -30,9 +31,12 @@ impl Agent {
             .spawn()
             .expect("ssh-agent");
         let agent = Self { child, socket };
-        wait::until(Duration::from_secs(10), "the agent", || agent.socket.exists())
-            .await
-            .expect("an agent");
+        // The file is there before somebody listens.
+        wait::until(Duration::from_secs(30), "the agent", || {
+            UnixStream::connect(&agent.socket).is_ok()
+        })
+        .await
+        .expect("an agent");
         agent
     }
 
