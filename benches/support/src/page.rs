@@ -179,16 +179,17 @@ mod tests {
     #[test]
     fn the_figures_of_the_page_are_those_of_the_files() {
         let page = std::fs::read_to_string(docs().join("benchmarks.md")).expect("the page");
-        let Ok(files) = std::fs::read_dir(docs().join("benchmarks")) else {
-            return;
-        };
+        let files = std::fs::read_dir(docs().join("benchmarks")).expect("the folder of results");
         let mut filled = page.clone();
+        let mut found = 0;
         for file in files.filter_map(Result::ok).map(|file| file.path()) {
             if file.extension().is_some_and(|ending| ending == "jsonl") {
                 let name = file.file_stem().expect("a name").to_string_lossy().into_owned();
+                found += 1;
                 filled = fill(&filled, &name, &read(&file).expect("a file of results"));
             }
         }
+        assert!(found > 0, "there are no results");
         assert!(
             filled == page,
             "write the tables anew: cargo bench ... -- --saved"

@@ -198,7 +198,8 @@ async fn after_a_timeout_nothing_of_the_command_is_left() {
         file.display()
     );
     let options = WorkOptions {
-        timeout_ms: Some(400),
+        // Long enough for both to write, however busy the machine is.
+        timeout_ms: Some(5000),
         kill_grace_ms: Some(200),
         ..WorkOptions::default()
     };
@@ -276,7 +277,8 @@ async fn a_host_that_is_not_there_is_unreachable_and_says_why() {
 async fn a_host_that_stays_away_expires_with_the_task() {
     let bench = Bench::new().await;
     let options = WorkOptions {
-        expires_ms: Some(1500),
+        // Long enough for an attempt that is refused.
+        expires_ms: Some(8000),
         ..WorkOptions::default()
     };
     let id = bench.run("true", "127.0.0.1:9", options).await;
@@ -289,13 +291,18 @@ async fn a_host_that_stays_away_expires_with_the_task() {
 #[tokio::test(flavor = "multi_thread")]
 async fn closing_waits_for_what_runs() {
     let bench = Bench::new().await;
-    let id = bench
-        .run("sleep 0.3; echo done", "localhost", WorkOptions::default())
-        .await;
+    let gate = bench.path("gate");
+    let command = format!(
+        "while ! test -e {}; do sleep 0.02; done; echo done",
+        gate.display()
+    );
+    let id = bench.run(&command, "localhost", WorkOptions::default()).await;
     bench
         .until(id, "it has started", |task| task.counts.started == 1)
         .await;
-    bench.engine.drain(PATIENCE).await;
+    let open = async { std::fs::write(&gate, "").expect("the gate") };
+    // The gate opens once the engine waits.
+    tokio::join!(biased; bench.engine.drain(PATIENCE), open);
     assert_eq!(bench.runs(id).await[0].run.stdout, "done\n");
     assert!(
         bench

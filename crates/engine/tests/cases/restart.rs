@@ -1,6 +1,8 @@
 //! What is left when an engine dies, and what the next one makes of it. (The process is killed for real
 //! in the end-to-end tests; here its engine is abandoned with everything in its hands.)
 
+use std::path::Path;
+
 use muster_model::RunState;
 use muster_model::wire::WorkOptions;
 
@@ -126,7 +128,7 @@ async fn what_a_lost_command_had_printed_is_kept() {
     );
     let id = bench.run(&command, "localhost", WorkOptions::default()).await;
     let logs = bench.path("muster.db.outputs");
-    let saved = || std::fs::read_dir(&logs).is_ok_and(|folder| folder.count() > 0);
+    let saved = || bytes_below(&logs) > 0;
     bench.until(id, "the output is saved", |_| saved()).await;
     let bench = bench.crash_and_restart().await;
     let run = bench.finish(id).await.remove(0).run;
@@ -135,4 +137,16 @@ async fn what_a_lost_command_had_printed_is_kept() {
         (RunState::Lost, "shown\n", 6)
     );
     std::fs::write(&stop, "").expect("the flag");
+}
+
+/// How much stands in the files of a folder and of those below it.
+fn bytes_below(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }

@@ -137,16 +137,40 @@ async fn a_server_that_is_told_to_leave_gives_what_it_started_a_while() {
     next.ends().await;
 }
 
+/// How long a server without anything to do stays in these tests.
+const SOON: Duration = Duration::from_millis(50);
+
+/// Lives through the life of another server with nothing to do, twice: one that would leave has left meanwhile, on
+/// a slow machine too.
+async fn as_long_as_idle_servers_live() {
+    for _ in 0..2 {
+        let mut home = home();
+        home.settings.idle_exit = SOON;
+        let Living { client, life } = live(&home).await;
+        drop(client);
+        timeout(PATIENCE, life).await.expect("in time").expect("no panic");
+    }
+}
+
+/// Takes the lock of those who look for a server: meanwhile none leaves.
+fn looks(home: &Home) -> Lock {
+    home.paths.prepare().expect("a folder");
+    Lock::try_take(&home.paths.start_lock)
+        .expect("a file")
+        .expect("the lock")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn work_and_company_keep_a_server_that_would_leave() {
     let mut home = home();
-    home.settings.idle_exit = Duration::from_millis(50);
+    home.settings.idle_exit = SOON;
+    let looks = looks(&home);
     let server = live(&home).await;
     let (gate, command) = gate(&home);
     let id = server.client.submit(&task(&command)).await.expect("a task").id;
     until_started(&server.client, id).await;
-    drop(server.client);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop((server.client, looks));
+    as_long_as_idle_servers_live().await;
     assert!(!server.life.is_finished(), "it left in the middle of a run");
     let company = tokio::net::UnixStream::connect(&home.paths.socket)
         .await
@@ -155,7 +179,7 @@ async fn work_and_company_keep_a_server_that_would_leave() {
     let client = Client::new(Address::Unix(home.paths.socket.clone()), "0.1.0");
     assert_eq!(done(&client, id).await, 1);
     drop(client);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    as_long_as_idle_servers_live().await;
     assert!(!server.life.is_finished(), "it left while somebody was connected");
     drop(company);
     timeout(PATIENCE, server.life)
@@ -168,13 +192,10 @@ async fn work_and_company_keep_a_server_that_would_leave() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_does_not_leave_while_somebody_looks_for_it() {
     let mut home = home();
-    home.settings.idle_exit = Duration::from_millis(20);
-    home.paths.prepare().expect("a folder");
-    let looks = Lock::try_take(&home.paths.start_lock)
-        .expect("a file")
-        .expect("the lock");
+    home.settings.idle_exit = SOON;
+    let looks = looks(&home);
     let server = live(&home).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    as_long_as_idle_servers_live().await;
     assert!(
         server.client.server().await.is_ok(),
         "it left under somebody's feet"
