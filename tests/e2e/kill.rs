@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use muster_testkit::wait;
+use muster_testkit::{proc, wait};
 
 use crate::support::{PATIENCE, World, kill, server};
 
@@ -20,6 +20,21 @@ fn written(folder: &std::path::Path) -> HashMap<(String, String), usize> {
     counts
 }
 
+/// Waits until no command that names the folder runs, and none is to come: one that sshd has read and not started
+/// yet is on a connection that the dead server has left.
+async fn until_quiet(world: &World, folder: &std::path::Path) {
+    let folder = folder.to_string_lossy();
+    let mut looks = 0;
+    let quiet = || {
+        let is_quiet = world.sshd.left_alone() == 0 && proc::with_arg(&folder).is_empty();
+        looks = if is_quiet { looks + 1 } else { 0 };
+        looks == 2
+    };
+    wait::until(PATIENCE, "the commands to end", quiet)
+        .await
+        .expect("they end");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_run_has_one_end_and_it_agrees_with_what_was_written() {
     let builder = muster_testkit::sshd::Sshd::builder()
@@ -31,9 +46,13 @@ async fn every_run_has_one_end_and_it_agrees_with_what_was_written() {
     let folder = world.home.path().join("written");
     std::fs::create_dir(&folder).expect("the folder");
     // The address that the client came to is the host's name here: all hosts are one machine.
+    // None ends before the kill, however long it takes to come.
+    let stop = world.home.path().join("stop");
     let command = format!(
-        "f={}/$(echo $SSH_CONNECTION | cut -d' ' -f3); echo begin >> $f; sleep 3; echo end >> $f",
-        folder.display()
+        "f={0}/$(echo $SSH_CONNECTION | cut -d' ' -f3); echo begin >> $f; \
+         while test -d {0} -a ! -e {1}; do sleep 0.5; done; echo end >> $f",
+        folder.display(),
+        stop.display()
     );
     let hosts = "127.0.1.[1-100]";
     let id = world.detach(&["run", &command, "--hosts", hosts, "--concurrency", "60"]);
@@ -42,7 +61,12 @@ async fn every_run_has_one_end_and_it_agrees_with_what_was_written() {
             counts["started"].as_u64() >= Some(30)
         })
         .await;
-    kill(server(&world.home));
+    let pid = server(&world.home);
+    kill(pid);
+    wait::until(PATIENCE, "the server's end", || !proc::is_alive(pid))
+        .await
+        .expect("it is killed");
+    std::fs::write(&stop, "").expect("the flag");
     // The next command starts a server, which finds what the dead one left.
     let report = world.until_done(&id).await;
     let begun = |count: &HashMap<(String, String), usize>, host: &str| {
@@ -52,10 +76,7 @@ async fn every_run_has_one_end_and_it_agrees_with_what_was_written() {
             .unwrap_or(0)
     };
     // Commands whose server died go on or end as their pipes break: wait until none of them runs.
-    let quiet = || muster_testkit::proc::with_arg(&folder.to_string_lossy()).is_empty();
-    wait::until(PATIENCE, "the commands to end", quiet)
-        .await
-        .expect("they end");
+    until_quiet(&world, &folder).await;
     let counts = written(&folder);
     let (mut lost, mut succeeded) = (0, 0);
     for run in report["runs"].as_array().expect("runs") {
@@ -77,7 +98,10 @@ async fn every_run_has_one_end_and_it_agrees_with_what_was_written() {
         }
     }
     assert_eq!(lost + succeeded, 100);
-    assert!(lost >= 1 && succeeded >= 40, "{lost} lost, {succeeded} succeeded");
+    assert!(
+        lost >= 30 && succeeded >= 40,
+        "{lost} lost, {succeeded} succeeded"
+    );
     assert!(
         counts.values().all(|count| *count == 1),
         "no command ran twice: {counts:?}"
@@ -133,10 +157,7 @@ async fn a_hundred_commands_that_run_at_the_kill_are_lost_and_ran_once() {
     let report = world.until_done(&id).await;
     assert_eq!(report["task"]["counts"]["lost"], 100, "{:#}", report["task"]);
     std::fs::write(&stop, "").expect("the flag");
-    let quiet = || muster_testkit::proc::with_arg(&folder.to_string_lossy()).is_empty();
-    wait::until(PATIENCE, "the commands to end", quiet)
-        .await
-        .expect("they end");
+    until_quiet(&world, &folder).await;
     assert!(
         written(&folder).values().all(|count| *count == 1),
         "no command ran twice"

@@ -48,16 +48,24 @@ async fn a_server_without_work_leaves_and_the_next_command_starts_another() {
     let Some(mut world) = World::new().await else {
         return;
     };
-    world.home.set_env("MUSTER_IDLE_EXIT", "500ms");
+    world.home.set_env("MUSTER_IDLE_EXIT", "2s");
     world
         .muster(&["run", "true", "--hosts", &world.hosts(1)])
         .succeeded();
-    let first = server(&world.home);
-    wait::until(PATIENCE, "the server to leave", || !proc::is_alive(first))
-        .await
-        .expect("it leaves");
+    // The file of its lock stays when it has left, which may be now.
+    let signed = || {
+        let lock = world.home.runtime_dir().join("muster/server.lock");
+        let text = std::fs::read_to_string(lock).expect("the lock");
+        text.trim().parse::<u32>().expect("the number of a process")
+    };
+    let first = signed();
+    wait::until(PATIENCE, "the server to leave", || {
+        world.home.servers().is_empty() && !proc::is_alive(first)
+    })
+    .await
+    .expect("it leaves");
     world.muster(&["check_task", "1"]).succeeded();
-    assert_ne!(server(&world.home), first);
+    assert_ne!(signed(), first);
 }
 
 #[tokio::test(flavor = "multi_thread")]

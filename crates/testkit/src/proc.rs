@@ -67,6 +67,20 @@ pub fn cpu(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Returns how many connections to a local port the other side has closed and this one has not.
+pub(crate) fn half_closed(port: u16) -> usize {
+    /// As `/proc/net/tcp` writes it.
+    const CLOSE_WAIT: &str = "08";
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
+    let port = format!(":{port:04X}");
+    // "sl local_address rem_address st ..."
+    let is_it = |line: &&str| {
+        let mut words = line.split_whitespace().skip(1);
+        words.next().is_some_and(|local| local.ends_with(&port)) && words.nth(1) == Some(CLOSE_WAIT)
+    };
+    table.lines().filter(is_it).count()
+}
+
 /// The parent of a process.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
     field(pid, "PPid:")?.parse().ok()
@@ -126,10 +140,30 @@ fn scan(wanted: impl Fn(u32, &[String]) -> bool) -> Vec<Process> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
     use std::process::Command;
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_connection_is_half_closed_from_the_clients_end_to_ours() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let client = TcpStream::connect(address).expect("connects");
+        let (ours, _) = listener.accept().expect("a client");
+        let until = |count| {
+            crate::wait::blocking(Duration::from_secs(20), "the table to follow", || {
+                (half_closed(address.port()) == count).then_some(())
+            })
+            .expect("it follows");
+        };
+        assert_eq!(half_closed(address.port()), 0);
+        drop(client);
+        until(1);
+        drop(ours);
+        until(0);
+    }
 
     #[test]
     fn a_process_is_found_by_environment_argument_and_descent_until_it_ends() {

@@ -253,6 +253,15 @@ impl Sshd {
             .count()
     }
 
+    /// Returns how many connections it serves whose client has gone: what was sent on them may still be started.
+    ///
+    /// The client's end is known to the kernel at once, and it shows the connection so until its last process has
+    /// closed it: the one that serves it, and a command that is being started.
+    #[must_use]
+    pub fn left_alone(&self) -> usize {
+        proc::half_closed(self.port)
+    }
+
     /// Returns the server's process, None while it is stopped.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

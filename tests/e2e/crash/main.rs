@@ -38,7 +38,7 @@ use crate::world::Broken;
 /// The binary under test.
 const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
 /// Cases that run at a time: they wait more than they compute.
-const AT_A_TIME: usize = 5;
+const AT_A_TIME: usize = 4;
 const SEEDS: &str = "MUSTER_TEST_CRASH_SEEDS";
 
 fn main() -> ExitCode {

@@ -13,7 +13,7 @@ use crate::world::{Broken, World};
 
 /// What a task's command has written on a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+struct Written {
     /// The process of each time that it began.
     begun: Vec<u32>,
     ended: usize,
@@ -28,7 +28,7 @@ pub struct Read {
 }
 
 /// Returns what a task's commands have written, by host.
-pub fn written(world: &World<'_>, tag: &str) -> Result<BTreeMap<String, Written>, Broken> {
+fn written(world: &World<'_>, tag: &str) -> Result<BTreeMap<String, Written>, Broken> {
     let mut all = BTreeMap::new();
     for entry in fs::read_dir(world.written()).map_err(|error| error.to_string())? {
         let entry = entry.map_err(|error| error.to_string())?;
@@ -50,6 +50,22 @@ pub fn written(world: &World<'_>, tag: &str) -> Result<BTreeMap<String, Written>
     Ok(all)
 }
 
+/// The processes that run a task's command: told by its words, since a number may be another process's by now.
+fn running(sent: &Sent) -> Vec<u32> {
+    let all = proc::with_arg(&format!(": {};", sent.tag)).into_iter();
+    all.map(|process| process.pid)
+        .filter(|pid| proc::is_alive(*pid))
+        .collect()
+}
+
+/// Returns how many processes that have begun a task's command run it now.
+pub fn begun_and_running(world: &World<'_>, sent: &Sent) -> Result<usize, Broken> {
+    let running = running(sent);
+    let all = written(world, &sent.tag)?;
+    let begun = all.values().flat_map(|written| &written.begun);
+    Ok(begun.filter(|pid| running.contains(pid)).count())
+}
+
 /// Reads everything.
 pub fn read_all(world: &World<'_>, tasks: &[(Sent, TaskId)]) -> Result<Vec<Read>, Broken> {
     let mut all = Vec::new();
@@ -69,12 +85,13 @@ pub fn read_all(world: &World<'_>, tasks: &[(Sent, TaskId)]) -> Result<Vec<Read>
 pub fn nothing_is_left(world: &World<'_>, sent: &Sent, id: TaskId) -> Result<(), Broken> {
     let (_, runs) = world.read(id)?;
     let written = written(world, &sent.tag)?;
+    let running = running(sent);
     for run in runs {
         let is_over = matches!(run.run.state, RunState::Cancelled | RunState::TimedOut);
         let begun = written
             .get(&run.run.host)
             .map_or(&[][..], |written| &written.begun[..]);
-        if is_over && let Some(pid) = begun.iter().find(|pid| proc::is_alive(**pid)) {
+        if is_over && let Some(pid) = begun.iter().find(|pid| running.contains(pid)) {
             return Err(format!("process {pid} is left of a run that is over: {run:#?}"));
         }
     }

@@ -102,8 +102,9 @@ pub fn by_request(world: &World<'_>, plan: &Plan) -> Result<Sent, Broken> {
     Ok(sent)
 }
 
-const TIMEOUT_TEXT: &str = "1s";
-const TIMEOUT_MS: u64 = 1000;
+/// Long enough for every command to have begun, however busy the machine is.
+const TIMEOUT_TEXT: &str = "5s";
+const TIMEOUT_MS: u64 = 5000;
 
 fn new(world: &World<'_>, plan: &Plan) -> Sent {
     let case = &world.case;

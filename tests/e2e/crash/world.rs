@@ -97,7 +97,8 @@ impl<'a> World<'a> {
         let mark = self.mark();
         command.env(crash::VARIABLE, format!("{point}:{passing}:{}", mark.display()));
         if self.case.course == crate::case::Course::Idle {
-            command.env("MUSTER_IDLE_EXIT", "200ms");
+            // Long enough for whoever has started it to come.
+            command.env("MUSTER_IDLE_EXIT", "1s");
         }
         command
     }
