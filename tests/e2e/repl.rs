@@ -1,19 +1,27 @@
 //! The prompt, in a pseudo-terminal.
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use muster_testkit::home::Home;
 
 use crate::support::{MUSTER, PATIENCE, World};
 
+/// What a program asks a terminal to learn where the cursor is, and an answer.
+const WHERE: &[u8] = b"\x1b[6n";
+const HERE: &[u8] = b"\x1b[1;1R";
+
 /// A person at a terminal.
 struct Terminal {
-    pty: pty_process::blocking::Pty,
+    pty: File,
     child: std::process::Child,
     screen: mpsc::Receiver<Vec<u8>>,
-    seen: String,
+    seen: Vec<u8>,
+    /// How much of what was seen, without control sequences, has been read.
+    read: usize,
 }
 
 impl Terminal {
@@ -29,54 +37,83 @@ impl Terminal {
             .current_dir(home.path())
             .spawn(pts)
             .expect("it starts");
+        let master = || File::from(pty.as_fd().try_clone_to_owned().expect("a descriptor"));
+        let (reader, pty) = (master(), master());
+        let answers = pty.try_clone().expect("a descriptor");
         let (tx, screen) = mpsc::sync_channel(10_000);
-        let master = std::os::fd::AsFd::as_fd(&pty)
-            .try_clone_to_owned()
-            .expect("a descriptor");
-        let mut reader = std::fs::File::from(master);
-        std::thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                if tx.send(buffer[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-        });
+        std::thread::spawn(move || show(reader, answers, &tx));
         Self {
             pty,
             child,
             screen,
-            seen: String::new(),
+            seen: Vec::new(),
+            read: 0,
         }
     }
 
-    /// Types a line.
+    /// Types a line. What is on the screen so far answers something else.
     fn enter(&mut self, line: &str) {
-        self.seen.clear();
-        self.pty.write_all(format!("{line}\r").as_bytes()).expect("typed");
+        self.press(format!("{line}\r").as_bytes());
     }
 
-    /// Waits until the screen shows a text; answers what the terminal is asked on the way.
+    fn press(&mut self, keys: &[u8]) {
+        self.seen.extend(self.screen.try_iter().flatten());
+        self.read = self.plain().len();
+        self.pty.write_all(keys).expect("typed");
+    }
+
+    fn plain(&self) -> String {
+        plain(&String::from_utf8_lossy(&self.seen))
+    }
+
+    /// Waits until the screen shows a text behind what was read, and reads up to its end.
+    ///
+    /// What is typed is shown as well, with the prompt: a text that tells an answer stands in the answer alone, and
+    /// a prompt is the next one only behind it.
     #[track_caller]
     fn expect(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if plain(&self.seen).contains(text) {
-                return plain(&self.seen);
+            let plain = self.plain();
+            let new = &plain[self.read..];
+            if let Some(at) = new.find(text) {
+                let end = at + text.len();
+                self.read += end;
+                return new[..end].to_owned();
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            match self.screen.recv_timeout(left.min(Duration::from_secs(5))) {
-                Ok(bytes) => {
-                    let bytes = String::from_utf8_lossy(&bytes).into_owned();
-                    // The line editor asks where the cursor is.
-                    for _ in bytes.matches("\x1b[6n") {
-                        self.pty.write_all(b"\x1b[1;1R").expect("answered");
-                    }
-                    self.seen.push_str(&bytes);
-                }
-                Err(mpsc::RecvTimeoutError::Timeout) if Instant::now() < deadline => {}
-                Err(_) => panic!("'{text}' did not come; the screen: {}", plain(&self.seen)),
+            match self.screen.recv_timeout(left) {
+                Ok(bytes) => self.seen.extend(bytes),
+                Err(_) => panic!("'{text}' did not come; the screen: {plain}"),
             }
+        }
+    }
+
+    /// Waits for a task's number, which is whole once its line is.
+    #[track_caller]
+    fn task_id(&mut self) -> String {
+        self.expect("task id: ");
+        let id = self.expect("\n").trim().to_owned();
+        assert!(id.parse::<u64>().is_ok(), "'{id}' is no number of a task");
+        id
+    }
+}
+
+/// Passes on what the screen gets, and answers what the terminal is asked, whoever looks or does not.
+fn show(mut reader: File, mut answers: File, screen: &mpsc::SyncSender<Vec<u8>>) {
+    let mut buffer = [0; 4096];
+    // A question may come in two pieces.
+    let mut last = Vec::new();
+    while let Ok(count @ 1..) = reader.read(&mut buffer) {
+        last.extend_from_slice(&buffer[..count]);
+        for _ in last.windows(WHERE.len()).filter(|piece| *piece == WHERE) {
+            if answers.write_all(HERE).is_err() {
+                return;
+            }
+        }
+        last.drain(..last.len().saturating_sub(WHERE.len() - 1));
+        if screen.send(buffer[..count].to_vec()).is_err() {
+            return;
         }
     }
 }
@@ -106,12 +143,6 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// The number behind `task id: ` on the screen.
-fn task_id(screen: &str) -> String {
-    let (_, rest) = screen.rsplit_once("task id: ").expect("a task id");
-    rest.chars().take_while(char::is_ascii_digit).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_session_that_started_it_all() {
     let Some(world) = World::new().await else { return };
@@ -119,9 +150,8 @@ async fn the_session_that_started_it_all() {
     terminal.expect(">>: ");
     let (one, two) = (world.sshd.host(1), world.sshd.host(2));
     terminal.enter(&format!("run \"df -h\" --hosts {one} {two}"));
-    terminal.expect("task id: ");
-    let screen = terminal.expect(">>: ");
-    let id = task_id(&screen);
+    let id = terminal.task_id();
+    terminal.expect(">>: ");
     world.until_done(&id).await;
     terminal.enter(&format!("check_task {id}"));
     let screen = terminal.expect("Filesystem");
@@ -131,10 +161,10 @@ async fn the_session_that_started_it_all() {
     );
     terminal.expect(">>: ");
     terminal.enter("check_task 4711");
-    terminal.expect("4711");
+    terminal.expect("there is no task 4711");
     terminal.expect(">>: ");
     terminal.enter("run \"true\" --hosts web[1-");
-    terminal.expect("web[1-");
+    terminal.expect("has no closing bracket");
     terminal.expect(">>: ");
     terminal.enter("exit");
     assert!(terminal.child.wait().expect("it ends").success());
@@ -148,19 +178,16 @@ async fn the_prompt_tells_when_a_task_has_ended_and_ctrl_c_leaves_it_running() {
     terminal.expect(">>: ");
     let command = format!("while ! test -e {}; do sleep 0.05; done", flag.display());
     terminal.enter(&format!("run '{command}' --hosts {}", world.sshd.host(1)));
-    let screen = terminal.expect("task id: ");
+    let id = terminal.task_id();
     terminal.expect(">>: ");
-    let id = task_id(&screen);
     world
         .until_counts(&id, "it has started", |counts| counts["started"] == 1)
         .await;
-    terminal.seen.clear();
-    terminal.pty.write_all(b"\x03").expect("typed");
+    terminal.press(b"\x03");
     terminal.expect(">>: ");
     terminal.enter(&format!("check_task {id}"));
-    terminal.expect("started");
+    terminal.expect("1 started");
     terminal.expect(">>: ");
-    terminal.seen.clear();
     std::fs::write(&flag, "").expect("the flag");
     let screen = terminal.expect("1 succeeded");
     assert!(screen.contains(&format!("task {id}")), "{screen}");
@@ -173,10 +200,11 @@ fn the_demo_leaves_the_person_at_the_prompt_with_its_hosts() {
     terminal.expect("hello from demo5");
     terminal.expect(">>: ");
     terminal.enter("run hostname --hosts demo[2-3]");
-    let screen = terminal.expect("2 succeeded");
-    let id = task_id(&screen);
+    let id = terminal.task_id();
+    terminal.expect("2 succeeded");
     terminal.enter(&format!("check_task {id} --output grouped"));
     terminal.expect("demo3: 1 host, succeeded");
+    terminal.expect(">>: ");
     terminal.enter("exit");
     assert!(terminal.child.wait().expect("it ends").success());
 }
