@@ -1,6 +1,8 @@
 //! Running commands: what is printed, in each mode, and the exit codes.
 
-use crate::support::{World, states};
+use muster_testkit::wait;
+
+use crate::support::{PATIENCE, World, states};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_host_answers_with_its_name_before_each_line() {
@@ -301,4 +303,28 @@ async fn a_list_of_tasks_says_that_there_are_more() {
         (4, ""),
         "{all:#?}"
     );
+}
+
+/// A host that is away gets its run when it is back, as long as the task has not expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_away_gets_its_run_when_it_is_back() {
+    let Some(mut world) = World::new().await else {
+        return;
+    };
+    world.sshd.stop().await;
+    let id = world.detach(&["run", "echo back", "--expires", "10m", "--hosts", &world.hosts(2)]);
+    let tried = || {
+        let report = world.report(&id);
+        let runs = report["runs"].as_array().expect("runs");
+        runs.iter().all(|run| run["attempt"].as_u64() > Some(1))
+    };
+    wait::until(PATIENCE, "both to be tried in vain", tried)
+        .await
+        .expect("they are tried");
+    let waits = world.report(&id);
+    assert_eq!(waits["task"]["counts"]["started"], 0, "{waits:#}");
+    world.sshd.start_again().await.expect("it is back");
+    let report = world.until_done(&id).await;
+    assert_eq!(states(&report), ["succeeded", "succeeded"], "{report:#}");
+    assert_eq!(report["runs"][1]["stdout"], "back\n");
 }
