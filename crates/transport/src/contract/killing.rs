@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use muster_runtime::clock;
+
 use super::fixture::{Fixture, command, to_the_end, within};
 use super::{Case, case};
 use crate::types::{ExecEvent, Exit, KillReport};
@@ -226,7 +228,7 @@ async fn a_kill_ends_what_a_command_left_behind_whose_end_nobody_has_read(fixtur
     fixture
         .until("the command to exit", || !(fixture.is_alive)(shell))
         .await;
-    // Its end is on its way to us, and nobody takes it.
+    // Its end is on its way to us, and nobody takes it. Whether it has come by then changes nothing of what must be.
     clock::sleep(Duration::from_millis(500)).await;
     assert!((fixture.is_alive)(daemon));
     let report = running.killer().kill(GRACE).await.expect("kills");
