@@ -7,7 +7,6 @@ mod connection;
 mod starts;
 
 use std::collections::HashMap;
-use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -52,18 +51,21 @@ pub(crate) struct Pool {
 /// What is known of one host.
 struct Host {
     connections: Vec<Arc<Connection>>,
-    /// The logins that are under way. Who waits for one holds a receiver of it.
-    flights: Vec<watch::Sender<Landing>>,
+    flights: Vec<Flight>,
     /// How many channels a connection to it takes, as far as is known.
     room: usize,
 }
 
-/// How a login ended; None as long as it is under way.
-type Landing = Option<Result<(), ConnectError>>;
+/// A login that is under way, and how many wait for it.
+struct Flight {
+    number: u64,
+    waiting: usize,
+    landed: watch::Receiver<Option<Result<(), ConnectError>>>,
+}
 
 enum Taken {
     Place(Place),
-    Flight(watch::Receiver<Landing>),
+    Flight(watch::Receiver<Option<Result<(), ConnectError>>>),
 }
 
 enum NoChannel {
@@ -234,58 +236,51 @@ impl Pool {
         if let Some(connection) = least {
             return Taken::Place(Place::take(connection));
         }
-        let room = host.room;
-        if let Some(flight) = host.flights.iter().find(|flight| flight.receiver_count() < room) {
-            return Taken::Flight(flight.subscribe());
+        if let Some(flight) = host.flights.iter_mut().find(|flight| flight.waiting < host.room) {
+            flight.waiting += 1;
+            return Taken::Flight(flight.landed.clone());
         }
-        let (flight, landed) = watch::channel(None);
-        host.flights.push(flight.clone());
+        let (tx, landed) = watch::channel(None);
+        let number = host.flights.last().map_or(0, |flight| flight.number + 1);
+        host.flights.push(Flight {
+            number,
+            waiting: 1,
+            landed: landed.clone(),
+        });
         drop(hosts);
-        self.fly(resolved.clone(), access.clone(), name.to_owned(), flight);
+        self.fly(resolved.clone(), access.clone(), name.to_owned(), number, tx);
         Taken::Flight(landed)
     }
 
-    /// Logs in, in a task of its own: whoever waits may leave, and the last one who does ends it.
+    /// Logs in, in a task of its own: whoever waits may leave.
     fn fly(
         self: &Arc<Self>,
         resolved: Resolved,
         access: Access,
         name: String,
-        flight: watch::Sender<Landing>,
+        number: u64,
+        tx: watch::Sender<Option<Result<(), ConnectError>>>,
     ) {
         let pool = Arc::clone(self);
         self.tasks.spawn("ssh login", async move {
-            let mut log_in = pin!(pool.log_in(&resolved, &access, &name));
-            let result = loop {
-                tokio::select! {
-                    result = &mut log_in => break result,
-                    () = pool.closing.cancelled() => break Err(broken(&name, "muster closes its connections")),
-                    () = flight.closed() => {
-                        let mut hosts = pool.hosts();
-                        // Nobody comes as long as the hosts are locked; somebody may have come before.
-                        if flight.receiver_count() == 0 {
-                            if let Some(host) = hosts.get_mut(&resolved) {
-                                host.flights.retain(|other| !other.same_channel(&flight));
-                            }
-                            return;
-                        }
-                    }
-                }
+            let result = tokio::select! {
+                result = pool.log_in(&resolved, &access, &name) => result,
+                () = pool.closing.cancelled() => Err(broken(&name, "muster closes its connections")),
             };
             let mut hosts = pool.hosts();
             if let Some(host) = hosts.get_mut(&resolved) {
-                host.flights.retain(|other| !other.same_channel(&flight));
+                host.flights.retain(|flight| flight.number != number);
                 if let Ok(login) = result {
                     host.connections.push(Arc::new(Connection::new(login)));
                     drop(hosts);
-                    flight.send_replace(Some(Ok(())));
+                    tx.send_replace(Some(Ok(())));
                     pool.sweep_in_background();
                     return;
                 }
             }
             drop(hosts);
             let error = result.err();
-            flight.send_replace(Some(Err(
+            tx.send_replace(Some(Err(
                 error.unwrap_or_else(|| broken(&name, "muster closes its connections"))
             )));
         });

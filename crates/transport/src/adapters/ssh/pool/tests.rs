@@ -8,7 +8,6 @@ use futures_util::future::join_all;
 use muster_model::{Endpoint, Reach, Unreachable};
 use muster_runtime::{Tasks, clock};
 use muster_testkit::{Sshd, require};
-use tokio::io::AsyncReadExt;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 
@@ -180,42 +179,5 @@ async fn few_are_turned_away_where_a_server_takes_ten_at_a_time() {
         began.elapsed()
     );
     assert!(turned_away < 60, "{turned_away} were turned away");
-    site.ends().await;
-}
-
-#[tokio::test]
-async fn a_login_that_nobody_waits_for_ends_and_one_that_somebody_waits_for_goes_on() {
-    let site = Site::new(require!(Sshd::builder().listen_all_loopback().start().await));
-    let mute = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("listens");
-    let port = mute.local_addr().expect("an address").port();
-    let endpoint = |port| Endpoint {
-        reach: Reach::Ssh,
-        host: "127.0.0.1".to_owned(),
-        address: None,
-        user: None,
-        port: Some(port),
-    };
-    let silent = endpoint(port);
-    let (mut stream, _) = {
-        let connecting = site.transport.connect(&silent, &site.access);
-        tokio::select! {
-            connected = connecting => panic!("it says nothing: {:?}", connected.map(drop)),
-            accepted = mute.accept() => accepted.expect("a connection"),
-        }
-    };
-    // Long before the end of the time to connect.
-    let mut said = Vec::new();
-    let ended = clock::deadline(Duration::from_secs(15), stream.read_to_end(&mut said)).await;
-    assert!(ended.is_ok(), "the login goes on for nobody");
-    // Of two who wait for the same login, one leaves.
-    let good = endpoint(site.sshd.port());
-    let mut leaves = Box::pin(site.transport.connect(&good, &site.access));
-    let mut stays = Box::pin(site.transport.connect(&good, &site.access));
-    assert!(futures_util::poll!(&mut leaves).is_pending());
-    assert!(futures_util::poll!(&mut stays).is_pending());
-    drop(leaves);
-    assert!(stays.await.is_ok());
     site.ends().await;
 }
