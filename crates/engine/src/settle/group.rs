@@ -64,10 +64,10 @@ impl Gathering {
         start
     }
 
-    /// Returns how long the next group waits for company.
-    fn pause(&self) -> Option<Duration> {
+    /// Returns how long the next group waits for company, with so many runs in hand.
+    fn pause(&self, in_hand: u64) -> Option<Duration> {
         let state = self.lock();
-        state.pace.pause(state.waiting.len(), clock::monotonic())
+        state.pace.pause(state.waiting.len(), in_hand, clock::monotonic())
     }
 
     /// Returns the next group; where there is none, the committer that asks has ended.
@@ -156,7 +156,7 @@ impl Core {
             ended: false,
         };
         loop {
-            if let Some(pause) = self.gathering.pause() {
+            if let Some(pause) = self.gathering.pause(self.active.count()) {
                 clock::sleep(pause).await;
             }
             let Some(group) = self.gathering.next_group() else {

@@ -2,7 +2,8 @@
 //!
 //! A commit costs about the same for one change as for ten. Where hundreds of hosts finish one after the other, each
 //! change would find a committer free and have a commit of its own. This is what PostgreSQL's `commit_delay` and
-//! `commit_siblings` are for, with the siblings guessed from what came lately: a command for a few hosts never waits.
+//! `commit_siblings` are for: a group waits where other runs are in hand and changes have come fast lately. A command
+//! for a few hosts never waits, however many of them come one after the other.
 
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ const WAIT: Duration = Duration::from_millis(20);
 /// How far back "lately" goes.
 const LATELY: Duration = Duration::from_millis(150);
 /// Where fewer changes came lately, hardly one is to be expected while a group waits: `LATELY / WAIT`, rounded up.
-const SIBLINGS: f64 = 8.0;
+const EXPECTED: f64 = 8.0;
+/// Where fewer runs are in hand, nobody waits: changes that come fast are of commands that wait for each other.
+const SIBLINGS: u64 = 8;
 /// A group of so many changes has company enough.
 const COMPANY: usize = 16;
 
@@ -25,9 +28,9 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// Returns how long `waiting` changes wait for company from `now` on.
-    pub(super) fn pause(&self, waiting: usize, now: Duration) -> Option<Duration> {
-        let wait = (1..COMPANY).contains(&waiting) && self.lately_at(now) >= SIBLINGS;
+    /// Returns how long `waiting` changes wait for company from `now` on, with so many runs in hand.
+    pub(super) fn pause(&self, waiting: usize, in_hand: u64, now: Duration) -> Option<Duration> {
+        let wait = (1..COMPANY).contains(&waiting) && in_hand >= SIBLINGS && self.lately_at(now) >= EXPECTED;
         wait.then_some(WAIT)
     }
 
@@ -55,10 +58,10 @@ mod tests {
     #[test]
     fn a_command_for_a_few_hosts_never_waits() {
         let mut pace = Pace::default();
-        assert_eq!(pace.pause(1, at(0)), None);
+        assert_eq!(pace.pause(1, 100, at(0)), None);
         for millis in [0, 1, 2, 9, 10, 11] {
             pace.note(1, at(millis));
-            assert_eq!(pace.pause(1, at(millis)), None);
+            assert_eq!(pace.pause(1, 100, at(millis)), None);
         }
     }
 
@@ -68,16 +71,21 @@ mod tests {
         for millis in 0..20 {
             pace.note(1, at(millis));
         }
-        assert_eq!(pace.pause(1, at(20)), Some(WAIT));
-        assert_eq!(pace.pause(0, at(20)), None, "nobody waits for nothing");
-        assert_eq!(pace.pause(COMPANY, at(20)), None);
-        assert_eq!(pace.pause(1, at(500)), None, "that was long ago");
+        assert_eq!(pace.pause(1, SIBLINGS, at(20)), Some(WAIT));
+        assert_eq!(
+            pace.pause(1, SIBLINGS - 1, at(20)),
+            None,
+            "one command after the other"
+        );
+        assert_eq!(pace.pause(0, SIBLINGS, at(20)), None, "nobody waits for nothing");
+        assert_eq!(pace.pause(COMPANY, SIBLINGS, at(20)), None);
+        assert_eq!(pace.pause(1, SIBLINGS, at(500)), None, "that was long ago");
     }
 
     #[test]
     fn one_large_group_is_a_sign_of_more() {
         let mut pace = Pace::default();
         pace.note(1000, at(5));
-        assert_eq!(pace.pause(1, at(10)), Some(WAIT));
+        assert_eq!(pace.pause(1, SIBLINGS, at(10)), Some(WAIT));
     }
 }
