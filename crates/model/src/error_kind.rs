@@ -39,6 +39,13 @@ impl ErrorKind {
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Unavailable | Self::Timeout)
     }
+
+    /// Tells whether the engine may only be away for a while: what can be sent twice may be sent again. Beside those
+    /// that [`is_retryable`](Self::is_retryable) names, the one of which nobody knows whether it has happened.
+    #[must_use]
+    pub fn may_pass(self) -> bool {
+        self.is_retryable() || self == Self::OutcomeUnknown
+    }
 }
 
 impl fmt::Display for ErrorKind {

@@ -173,12 +173,12 @@ impl Core {
         let (changes, callers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|call| (call.change, call.caller)).unzip();
         let several = changes.len() > 1;
-        match self.commit_while(&changes, may_pass).await {
+        match self.commit_while(&changes, ErrorKind::may_pass).await {
             Ok(applied) => {
                 let answers = applied.into_iter().map(Ok).collect();
                 self.answer(&changes, callers, answers).await;
             }
-            Err(error) if may_pass(error.kind) => {
+            Err(error) if error.kind.may_pass() => {
                 let error = Arc::new(error);
                 let answers = changes.iter().map(|_| Err(Arc::clone(&error))).collect();
                 self.answer(&changes, callers, answers).await;
@@ -214,11 +214,6 @@ impl Core {
             let _ = caller.answer.send(answer);
         }
     }
-}
-
-/// Tells whether an error is of the database's being away for a while.
-fn may_pass(kind: ErrorKind) -> bool {
-    kind.is_retryable() || kind == ErrorKind::OutcomeUnknown
 }
 
 /// Tells whether an attempt ends because its host was not reached.

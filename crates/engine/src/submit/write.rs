@@ -120,7 +120,7 @@ impl Core {
                 Err(error) => error,
             };
             may_be_in |= error.kind == ErrorKind::OutcomeUnknown;
-            if !may_be_in || !(error.kind.is_retryable() || error.kind == ErrorKind::OutcomeUnknown) {
+            if !may_be_in || !error.kind.may_pass() {
                 return Err(fault::of_store(&error));
             }
             tracing::warn!(%error, "it is not known whether a task was written: asking again");

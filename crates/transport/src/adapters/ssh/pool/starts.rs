@@ -2,8 +2,9 @@
 //!
 //! A server drops connections when too many have not logged in yet (MaxStartups of sshd, ten by default), and how
 //! many that are is not known: many names may be one machine. So the logins of this process have a window, as TCP
-//! has one for what it sends (RFC 5681; how far it shrinks is of RFC 9438). Who only waits has no place in it: not for a host that says nothing, and
-//! not for the next try. Nothing here is ever held across an await, and a turn that is dropped leaves nothing.
+//! has one for what it sends (RFC 5681; how far it shrinks is of RFC 9438). Who only waits has no place in it: not
+//! for a host that says nothing, and not for the next try. Nothing here is ever held across an await, and a turn that
+//! is dropped leaves nothing.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -134,7 +134,6 @@ async fn silent_hosts_keep_nobody_waiting() {
 #[tokio::test]
 async fn a_silent_host_has_its_whole_time() {
     let mut site = Site::new(require!(Sshd::builder().listen_all_loopback().start().await));
-    site.access.connect_timeout = Duration::from_secs(8);
     // Heard only after its place has gone to others.
     site.sshd.freeze();
     let late = async {
@@ -144,6 +143,7 @@ async fn a_silent_host_has_its_whole_time() {
     let (reached, ()) = tokio::join!(site.reach(30, site.sshd.port()), late);
     assert!(reached.iter().all(Result::is_ok), "{reached:?}");
     site.sshd.freeze();
+    site.access.connect_timeout = Duration::from_secs(8);
     let began = Instant::now();
     let other = TcpListener::bind("0.0.0.0:0").expect("listens");
     let port = other.local_addr().expect("an address").port();
