@@ -25,6 +25,7 @@ pub fn check(input: &[u8]) {
         address: None,
         user: target.user,
         port: target.port,
+        credential: None,
     };
     let files = files(rest);
     let answer = fuzzing::resolve(&files, &endpoint);

@@ -197,6 +197,9 @@ pub struct Endpoint {
     pub user: Option<String>,
     /// The port, where the target or the inventory names one.
     pub port: Option<u16>,
+    /// The credential to log in with, where the inventory names one.
+    #[serde(default)]
+    pub credential: Option<crate::inventory::CredentialName>,
 }
 
 /// A host of the inventory.
@@ -219,6 +222,10 @@ pub struct HostRecord {
     /// How it is reached; None: SSH.
     #[serde(default)]
     pub reach: Option<Reach>,
+    /// The credential that it is reached with; None: what the task and `ssh_config` say.
+    #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub credential: Option<crate::inventory::CredentialName>,
     /// Labels, `key=value`.
     #[serde(default)]
     pub labels: std::collections::BTreeMap<String, String>,

@@ -3,8 +3,10 @@
 
 pub mod error_kind;
 pub mod event;
+pub mod facts;
 pub mod host;
 pub mod id;
+pub mod inventory;
 pub mod limits;
 pub mod output;
 pub mod pattern;

@@ -102,6 +102,7 @@ async fn register(context: &mut Context, hosts: &Hosts) -> Result<(), Problem> {
                 port: Some(host.port),
                 reach: None,
                 labels: std::collections::BTreeMap::new(),
+                credential: None,
             })
         })
         .collect::<Result<Vec<_>, Problem>>()?;

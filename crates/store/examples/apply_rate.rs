@@ -92,6 +92,7 @@ async fn submit(opened: &Opened, request: &str, runs: u32) -> Result<TaskId, Fai
             address: None,
             user: None,
             port: None,
+            credential: None,
         };
         (host, endpoint)
     });

@@ -124,6 +124,7 @@ impl World {
                 address: None,
                 user: None,
                 port: None,
+                credential: None,
             },
             access: Access::default(),
             password: None,
@@ -164,6 +165,7 @@ impl World {
             address: Some("127.0.0.1".to_owned()),
             user: Some(user),
             port: Some(sshd.port()),
+            credential: None,
         };
         self.access.identities = vec![sshd.key().to_owned()];
         self.access.ssh_config = Some(sshd.ssh_config());

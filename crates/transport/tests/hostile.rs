@@ -240,6 +240,7 @@ impl World {
             address: None,
             user: None,
             port: Some(host.port()),
+            credential: None,
         };
         let connected = self.transport.connect(&endpoint, access).await;
         let mut session = connected.map_err(|error| Met::NotReached(error.message))?;

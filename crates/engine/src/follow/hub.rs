@@ -351,6 +351,7 @@ mod tests {
                     address: None,
                     user: None,
                     port: None,
+                    credential: None,
                 },
             };
             let hosts = (0..runs.len()).map(host).collect();

@@ -153,6 +153,7 @@ fn endpoint(target: Target, record: Option<&HostRecord>) -> Endpoint {
             .user
             .or_else(|| record.and_then(|record| record.user.clone())),
         port: target.port.or_else(|| record.and_then(|record| record.port)),
+        credential: None,
     }
 }
 
@@ -181,6 +182,7 @@ mod tests {
             port: Some(2222),
             reach: None,
             labels: Default::default(),
+            credential: None,
         };
         let typed = endpoint("root@web1".parse().expect("a target"), Some(&record));
         assert_eq!(typed.user.as_deref(), Some("root"));

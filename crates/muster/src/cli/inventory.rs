@@ -233,6 +233,7 @@ fn bare(name: HostName) -> HostRecord {
         port: None,
         reach: None,
         labels: std::collections::BTreeMap::new(),
+        credential: None,
     }
 }
 

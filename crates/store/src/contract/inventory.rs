@@ -18,6 +18,7 @@ fn host(name: &str) -> HostRecord {
         port: None,
         reach: None,
         labels: BTreeMap::new(),
+        credential: None,
     }
 }
 

@@ -49,6 +49,7 @@ fn full_task() -> NewTask {
         address: Some("2001:db8::7".into()),
         user: Some("root".into()),
         port: Some(u16::MAX),
+        credential: None,
     };
     NewTask {
         request_id: "full".into(),

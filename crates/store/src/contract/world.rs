@@ -98,6 +98,7 @@ pub fn host(name: &str) -> (String, Endpoint) {
         address: None,
         user: None,
         port: None,
+        credential: None,
     };
     (name.to_owned(), endpoint)
 }

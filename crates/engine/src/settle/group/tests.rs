@@ -116,6 +116,7 @@ async fn task(core: &Core, hosts: u32) -> TaskId {
             address: None,
             user: None,
             port: None,
+            credential: None,
         };
         (host, endpoint)
     });

@@ -321,6 +321,7 @@ async fn the_inventory_is_kept_and_patterns_are_read() {
         port: None,
         reach: None,
         labels: Default::default(),
+        credential: None,
     };
     client
         .add_hosts(&[host("web1"), host("web2"), host("db1")])

@@ -128,6 +128,7 @@ pub(crate) fn run(row: run::Model, queued_at: i64, history: Vec<attempt::Model>)
             address: row.address,
             user: row.login,
             port,
+            credential: None,
         },
         host: row.host,
         state: run_state(&row.state)?,
@@ -186,6 +187,7 @@ pub(crate) fn host(row: host::Model) -> Result<HostRecord, Error> {
             .map(|reach| named::<Reach>(&what, reach))
             .transpose()?,
         labels: from_json(&what, &row.labels)?,
+        credential: None,
     })
 }
 

@@ -270,6 +270,7 @@ mod tests {
             address: None,
             user: None,
             port: None,
+            credential: None,
         };
         let access = Access {
             ssh_config: Some("/dev/null".into()),

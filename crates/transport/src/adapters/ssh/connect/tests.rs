@@ -99,6 +99,7 @@ impl Site {
             address: None,
             user: None,
             port: Some(self.sshd.port()),
+            credential: None,
         }
     }
 

@@ -59,6 +59,7 @@ impl Site {
                 address: None,
                 user: None,
                 port: Some(port),
+                credential: None,
             };
             self.transport.connect(&endpoint, &self.access).await.map(drop)
         });

@@ -69,6 +69,7 @@ fn endpoint(host: &str) -> Endpoint {
         address: None,
         user: None,
         port: None,
+        credential: None,
     }
 }
 
