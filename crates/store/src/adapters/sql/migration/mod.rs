@@ -7,6 +7,7 @@ use sea_orm_migration::prelude::*;
 
 mod m0001_tasks;
 mod m0002_inventory;
+mod m0003_fleet;
 
 /// Every migration, in order.
 pub(crate) struct Migrator;
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_tasks::Migration),
             Box::new(m0002_inventory::Migration),
+            Box::new(m0003_fleet::Migration),
         ]
     }
 
@@ -43,6 +45,11 @@ pub(crate) async fn applied<C: sea_orm::ConnectionTrait>(db: &C) -> Result<Vec<S
         .iter()
         .map(|row| row.try_get_by_index(0))
         .collect()
+}
+
+/// Returns a new table.
+fn table(_: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
+    Table::create().table(Alias::new(name)).take()
 }
 
 /// Returns a text column without a practical limit (MySQL's TEXT ends at 64 KiB).

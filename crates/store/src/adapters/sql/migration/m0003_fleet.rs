@@ -1,0 +1,148 @@
+//! What is known of a fleet: nested groups, facts, credentials, the keys of hosts; and how the inventory's changes are
+//! counted.
+
+use sea_orm_migration::prelude::*;
+
+use super::{long_bytes, long_text, maybe_number, maybe_short, number, short, table};
+
+#[derive(DeriveMigrationName)]
+pub(super) struct Migration;
+
+#[async_trait::async_trait]
+impl MigrationTrait for Migration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        revisions(manager).await?;
+        hosts(manager).await?;
+        children(manager).await?;
+        credentials(manager).await?;
+        host_keys(manager).await
+    }
+}
+
+/// Counters that grow with every change, so that who keeps a copy knows what is new. The row is locked by whoever
+/// changes the inventory, so changes come one after the other.
+async fn revisions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let mut revisions = table(manager, "revisions");
+    revisions
+        .col(short("name", 32).primary_key())
+        .col(number("value"));
+    manager.create_table(revisions).await?;
+    for name in ["inventory", "removed", "groups", "host_keys"] {
+        let mut row = Query::insert();
+        row.into_table(Alias::new("revisions"))
+            .columns([Alias::new("name"), Alias::new("value")])
+            .values_panic([name.into(), 1.into()]);
+        manager.execute(row).await?;
+    }
+    Ok(())
+}
+
+async fn hosts(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    for (of, column) in [
+        ("hosts", maybe_short("credential", 64)),
+        ("hosts", number("revision").default(1).take()),
+        ("runs", maybe_short("credential", 64)),
+    ] {
+        let mut alter = Table::alter();
+        alter.table(Alias::new(of)).add_column(column);
+        manager.alter_table(alter).await?;
+    }
+    let mut changed = Index::create();
+    changed
+        .name("hosts_revision")
+        .table(Alias::new("hosts"))
+        .col(Alias::new("revision"));
+    manager.create_index(changed).await?;
+
+    let mut facts = table(manager, "host_facts");
+    facts
+        .col(short("host", 255).primary_key())
+        .col(number("gathered_at"))
+        .col(number("revision"))
+        .col(long_text(manager, "facts").not_null());
+    manager.create_table(facts).await?;
+    let mut changed = Index::create();
+    changed
+        .name("host_facts_revision")
+        .table(Alias::new("host_facts"))
+        .col(Alias::new("revision"));
+    manager.create_index(changed).await
+}
+
+async fn children(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let mut children = table(manager, "host_group_children");
+    children
+        .col(number("parent_id"))
+        .col(number("child_id"))
+        .primary_key(
+            Index::create()
+                .col(Alias::new("parent_id"))
+                .col(Alias::new("child_id")),
+        );
+    for (name, column) in [
+        ("host_group_children_parent", "parent_id"),
+        ("host_group_children_child", "child_id"),
+    ] {
+        children.foreign_key(
+            ForeignKey::create()
+                .name(name)
+                .from(Alias::new("host_group_children"), Alias::new(column))
+                .to(Alias::new("host_groups"), Alias::new("id"))
+                .on_delete(ForeignKeyAction::Cascade),
+        );
+    }
+    manager.create_table(children).await?;
+    let mut of_child = Index::create();
+    of_child
+        .name("host_group_children_of_child")
+        .table(Alias::new("host_group_children"))
+        .col(Alias::new("child_id"));
+    manager.create_index(of_child).await
+}
+
+/// Secrets stand here sealed only: who reads the database reads noise.
+async fn credentials(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let mut credentials = table(manager, "credentials");
+    credentials
+        .col(short("name", 64).primary_key())
+        .col(maybe_short("login", 255))
+        .col(short("holds", 255))
+        .col(long_text(manager, "note").null())
+        .col(short("key_id", 64))
+        .col(long_bytes(manager, "sealed").not_null())
+        .col(number("version"))
+        .col(number("created_at"))
+        .col(number("changed_at"));
+    manager.create_table(credentials).await?;
+
+    let mut keys = table(manager, "vault_keys");
+    keys.col(short("id", 64).primary_key())
+        .col(long_bytes(manager, "canary").not_null())
+        .col(number("created_at"))
+        .col(maybe_number("retired_at"));
+    manager.create_table(keys).await
+}
+
+/// The keys by which hosts are known, under the names that `known_hosts` would have (`host` or `[host]:port`).
+async fn host_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+    let mut keys = table(manager, "host_keys");
+    keys.col(short("host", 512))
+        .col(short("fingerprint", 64))
+        .col(short("algorithm", 64))
+        .col(long_bytes(manager, "blob").not_null())
+        .col(short("state", 16))
+        .col(number("seen_at"))
+        .col(number("revision"))
+        .primary_key(
+            Index::create()
+                .col(Alias::new("host"))
+                .col(Alias::new("fingerprint")),
+        );
+    manager.create_table(keys).await?;
+    let mut changed = Index::create();
+    changed
+        .name("host_keys_revision")
+        .table(Alias::new("host_keys"))
+        .col(Alias::new("revision"));
+    manager.create_index(changed).await
+}
