@@ -14,4 +14,7 @@ pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
 pub use port::{Inventory, Outputs, Store};
-pub use types::{ExecutorRecord, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+pub use types::{
+    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, NewTask, OpenRun, Revision,
+    RunFilter, Submitted, TaskFilter, TaskInput,
+};

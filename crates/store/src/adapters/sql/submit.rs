@@ -139,8 +139,8 @@ const PIECE: usize = 8192;
 
 async fn write_runs(transaction: &DatabaseTransaction, id: i64, new: NewTask) -> Result<(), Error> {
     let insert = Fat {
-        head: "INSERT INTO runs (task_id, idx, host, reach, target, address, login, port) VALUES",
-        width: 8,
+        head: "INSERT INTO runs (task_id, idx, host, reach, target, address, login, port, credential) VALUES",
+        width: 9,
         fixed: "",
         tail: "",
     };
@@ -158,6 +158,7 @@ async fn write_runs(transaction: &DatabaseTransaction, id: i64, new: NewTask) ->
                 endpoint.address.into(),
                 endpoint.user.into(),
                 endpoint.port.map(i64::from).into(),
+                endpoint.credential.map(String::from).into(),
             ]);
         }
         if values.is_empty() {

@@ -5,7 +5,9 @@
 //! by a keyword of any of the three.
 
 pub(crate) mod attempt;
+pub(crate) mod children;
 pub(crate) mod executor;
+pub(crate) mod facts;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod input;
