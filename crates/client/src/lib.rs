@@ -7,6 +7,7 @@ mod connection;
 mod events;
 pub mod exit;
 mod follow;
+mod inventory;
 mod request;
 mod seen;
 mod send;

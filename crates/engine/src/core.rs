@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
+use crate::inventory::{InMemory, Shelf};
 use crate::settle::Gathering;
 use crate::sweep::Lease;
 
@@ -32,6 +33,8 @@ pub(crate) struct Core {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
+    pub(crate) copy: InMemory,
+    pub(crate) facts: Shelf,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
     claims: Mutex<HashSet<(RunKey, u32)>>,
 }
@@ -64,6 +67,8 @@ impl Core {
             slots,
             active: Active::default(),
             gathering: Gathering::default(),
+            copy: InMemory::default(),
+            facts: Shelf::default(),
             secrets: Mutex::default(),
             claims: Mutex::default(),
             settings,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bytes::Bytes;
 use muster_model::wire::Secrets;
 use muster_model::{Kind, Options};
 use muster_transport::{Access, Exec, Sudo, What};
@@ -32,6 +33,11 @@ pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, secrets: &Secret
             name: name.clone(),
             body: live.input.script.clone().unwrap_or_default(),
             args: args.clone(),
+        },
+        Kind::Facts => What::Script {
+            name: "facts".to_owned(),
+            body: Bytes::from_static(muster_model::facts::GATHER.as_bytes()),
+            args: Vec::new(),
         },
     };
     Exec {

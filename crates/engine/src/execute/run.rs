@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::run::Change;
-use muster_model::{ErrorKind, Outcome, RunState, TaskId, Transition, Unreachable, limits};
+use muster_model::{ErrorKind, Kind, Outcome, RunState, TaskId, Transition, Unreachable, limits};
 use muster_runtime::{Backoff, CancellationToken, clock, crash_point};
 use muster_store::Applied;
 use muster_transport::{Exec, ExecEvent, Exit, Killer, Running, Session};
@@ -220,8 +220,18 @@ impl Core {
         crash_point!(CommandEnded);
         output.step(true).await;
         crash_point!(OutputFlushed);
-        let outcome = outcome_of(ended, &output, options.timeout);
+        let mut outcome = outcome_of(ended, &output, options.timeout);
         let inline = output.inline();
+        if live.record.kind == Kind::Facts && outcome.state == RunState::Succeeded {
+            // Kept before the run says that it succeeded.
+            if let Err(why) = self.keep_facts(live, work, inline.as_ref()).await {
+                outcome = Outcome {
+                    state: RunState::Failed,
+                    error: Some(why),
+                    ..outcome
+                };
+            }
+        }
         again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, inline)
     }
 

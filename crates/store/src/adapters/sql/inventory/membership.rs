@@ -265,7 +265,8 @@ mod tests {
 
     #[test]
     fn a_circle_is_found_wherever_it_begins_and_its_way_is_told() {
-        let table: [(&[(i64, i64)], Option<Vec<i64>>); 6] = [
+        type Row = (&'static [(i64, i64)], Option<Vec<i64>>);
+        let table: [Row; 6] = [
             (&[], None),
             (&[(1, 1)], Some(vec![1, 1])),
             (&[(1, 2), (2, 1)], Some(vec![1, 2, 1])),
