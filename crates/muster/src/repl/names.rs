@@ -159,10 +159,11 @@ mod tests {
             more_hosts: true,
             ..Known::default()
         });
-        let asking = std::thread::spawn({
-            let names = names.clone();
-            move || names.hosts("web")
-        });
+        let line = names.clone();
+        let asking = std::thread::Builder::new()
+            .name("line".to_owned())
+            .spawn(move || line.hosts("web"))
+            .expect("a thread");
         let ask = answers.asks.blocking_recv().expect("a question");
         assert_eq!(ask.prefix, "web");
         ask.answer.send(vec!["web7".into()]).expect("somebody waits");
