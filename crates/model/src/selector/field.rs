@@ -74,7 +74,7 @@ const fn number(name: &'static str, source: Source, measure: Measure, scale: f64
 }
 
 /// Every field. A GB is 1000 MB, as in sizes everywhere: what is sold as 8 GB has a little less than 8 GiB for use.
-static FIELDS: [Entry; 39] = [
+pub(super) static FIELDS: [Entry; 39] = [
     text("name", Source::Name),
     text("address", Source::Address),
     number("port", Source::Port, Measure::Count, 1.0),

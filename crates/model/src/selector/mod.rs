@@ -7,6 +7,7 @@
 //! A test of a value that is missing is false, whatever it asks: `os.id != "debian"` does not take hosts of which
 //! nothing is known. `not` turns an answer round, that one too; `has(os.id)` asks whether there is a value.
 
+mod check;
 mod error;
 mod evaluate;
 mod explain;

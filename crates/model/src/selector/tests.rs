@@ -1,5 +1,7 @@
 //! The language: what selectors mean, what is wrong with others, and what holds for any.
 
+mod guide;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -226,7 +228,7 @@ fn errors_say_the_column_what_was_found_and_what_would_be_right() {
         ("version == \"1\"", 1, "version", "did you mean os.version?"),
         ("quux == \"1\"", 1, "quux", "is no field: fields are name, groups"),
         ("true AND true", 6, "AND", "write && or ||"),
-        ("NOT true", 1, "NOT", "operators are written small, not"),
+        ("NOT true", 1, "NOT", "operators are written in lower case, not"),
         ("os.id = \"x\"", 7, "=", "write == for equal"),
         ("true & true", 6, "&", "write && or and"),
         ("true | true", 6, "|", "write || or or"),
@@ -368,6 +370,12 @@ fn an_explanation_says_what_was_seen_and_what_decided() {
          no    !(\"web\" in groups)\n\
          yes     \"web\" in groups  (groups is [\"web\", \"rack-1\"])"
     );
+    let guide = include_str!("../../../../docs/guide/selectors.md");
+    let shown: Vec<&str> = guide
+        .lines()
+        .filter_map(|line| line.strip_prefix("    "))
+        .collect();
+    assert!(shown.join("\n").contains(&explanation.to_string()), "the guide");
     let decisive: Vec<&str> = explanation
         .decisive()
         .iter()
