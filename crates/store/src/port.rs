@@ -140,7 +140,9 @@ pub trait Inventory: Send + Sync + 'static {
 #[async_trait]
 pub trait Outputs: Send + Sync + 'static {
     /// Appends whole frames to the log of a run's attempt at `at`, which must be its end: `Conflict`
-    /// where it is not. Survives the death of the process when it returns. Returns the new end.
+    /// where it is not, `TooLarge` for more than 8 MiB at once. Survives the death of the process when it returns.
+    /// Returns the new end. Where the answer of a database server is lost, the outcome is unknown: an append at the
+    /// same place tells, which is a conflict where the first one was done.
     async fn append(&self, run: RunKey, attempt: u32, at: u64, frames: Bytes) -> Result<u64, Error>;
 
     /// Returns at most `most` bytes of the log from `from` (a frame's start), whole frames only, at least

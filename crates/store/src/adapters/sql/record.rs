@@ -33,6 +33,25 @@ pub(crate) fn bytes_counted(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
+/// What is wrong with an id that [`is_executor`] refuses.
+pub(crate) const EXECUTOR: &str = "an executor's id has 1 to 255 bytes, none of them zero";
+
+/// Tells whether the tables have room for an executor's id.
+pub(crate) fn is_executor(executor: &ExecutorId) -> bool {
+    let id = &executor.0;
+    !id.is_empty() && id.len() <= 255 && !id.contains('\0')
+}
+
+/// Returns a text that every engine keeps: PostgreSQL has none with a zero byte.
+pub(crate) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Returns at most `most` characters of a text that every engine keeps.
+pub(crate) fn short_text(text: &str, most: usize) -> String {
+    self::text(text).chars().take(most).collect()
+}
+
 fn unsigned(what: &str, number: i64) -> Result<u32, Error> {
     u32::try_from(number).map_err(|error| corrupt(what, error))
 }

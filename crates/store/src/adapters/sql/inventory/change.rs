@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use muster_model::ErrorKind;
 use muster_model::host::HostRecord;
+use muster_model::inventory::CredentialName;
+use muster_model::{ErrorKind, HostName};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, QueryFilter, QuerySelect, Value,
 };
@@ -22,11 +23,11 @@ const PIECE: usize = 8192;
 
 pub(super) async fn change(
     transaction: &DatabaseTransaction,
-    edits: Vec<Edit>,
+    edits: &[Edit],
     seen: Option<Revision>,
 ) -> Result<Changed, Error> {
     let mut touched = Touched::default();
-    for edit in &edits {
+    for edit in edits {
         match edit {
             Edit::AddHosts(_) | Edit::PutHosts(_) => {}
             Edit::RemoveHosts(_) => {
@@ -46,14 +47,14 @@ pub(super) async fn change(
     Ok(Changed { revision, counts })
 }
 
-async fn apply(transaction: &DatabaseTransaction, edit: Edit, revision: Revision) -> Result<u64, Error> {
+async fn apply(transaction: &DatabaseTransaction, edit: &Edit, revision: Revision) -> Result<u64, Error> {
     match edit {
         Edit::AddHosts(hosts) => {
-            refuse_known(transaction, &hosts).await?;
+            refuse_known(transaction, hosts).await?;
             put_hosts(transaction, hosts, revision).await
         }
         Edit::PutHosts(hosts) => put_hosts(transaction, hosts, revision).await,
-        Edit::RemoveHosts(names) => remove_hosts(transaction, &names).await,
+        Edit::RemoveHosts(names) => remove_hosts(transaction, names).await,
         Edit::AddGroups(names) => membership::add_groups(transaction, names).await,
         Edit::RemoveGroups(names) => membership::remove_groups(transaction, names).await,
         Edit::AddMembers(pairs) => membership::add_members(transaction, pairs).await,
@@ -90,7 +91,7 @@ async fn refuse_known(transaction: &DatabaseTransaction, hosts: &[HostRecord]) -
 
 async fn put_hosts(
     transaction: &DatabaseTransaction,
-    hosts: Vec<HostRecord>,
+    hosts: &[HostRecord],
     revision: Revision,
 ) -> Result<u64, Error> {
     const COLUMNS: [&str; 7] = [
@@ -104,10 +105,7 @@ async fn put_hosts(
     ];
     // Some engines refuse a statement that writes a row twice: the last one of a name counts. In the order of the key,
     // the pages of the table are written once each.
-    let last: BTreeMap<String, HostRecord> = hosts
-        .into_iter()
-        .map(|host| (host.name.to_string(), host))
-        .collect();
+    let last: BTreeMap<&HostName, &HostRecord> = hosts.iter().map(|host| (&host.name, host)).collect();
     let count = last.len() as u64;
     let tail = or_update(transaction.get_database_backend(), "name", &COLUMNS);
     let insert = Fat {
@@ -121,13 +119,13 @@ async fn put_hosts(
         let mut values: Vec<Value> = Vec::with_capacity(PIECE.min(hosts.len()) * insert.width);
         for (name, host) in hosts.by_ref().take(PIECE) {
             values.extend([
-                name.into(),
-                host.address.into(),
-                host.user.into(),
+                name.as_str().into(),
+                host.address.clone().into(),
+                host.user.clone().into(),
                 host.port.map(i64::from).into(),
                 host.reach.map(record::name_of).transpose()?.into(),
                 record::to_json("a host's labels", &host.labels)?.into(),
-                host.credential.map(String::from).into(),
+                host.credential.as_ref().map(CredentialName::as_str).into(),
                 revision.now.into(),
             ]);
         }
@@ -165,25 +163,22 @@ async fn remove_hosts(transaction: &DatabaseTransaction, names: &[String]) -> Re
     Ok(removed)
 }
 
-pub(super) async fn put_facts(transaction: &DatabaseTransaction, new: Vec<HostFacts>) -> Result<u64, Error> {
+pub(super) async fn put_facts(transaction: &DatabaseTransaction, new: &[HostFacts]) -> Result<u64, Error> {
     let operation = "keep facts";
     let revision = revision::count(transaction, Touched::default(), None).await?;
-    let mut last: HashMap<String, HostFacts> = new
-        .into_iter()
-        .map(|facts| (facts.host.to_string(), facts))
-        .collect();
-    let names: Vec<String> = last.keys().cloned().collect();
+    let mut last: HashMap<&str, &HostFacts> = new.iter().map(|facts| (facts.host.as_str(), facts)).collect();
+    let names: Vec<&str> = last.keys().copied().collect();
     let mut values: Vec<Value> = Vec::with_capacity(last.len() * 4);
     for names in names.chunks(NAMES) {
         let known: Vec<String> = host::Entity::find()
             .select_only()
             .column(host::Column::Name)
-            .filter(host::Column::Name.is_in(names))
+            .filter(host::Column::Name.is_in(names.iter().copied()))
             .into_tuple()
             .all(transaction)
             .await
             .map_err(during(operation))?;
-        for facts in known.iter().filter_map(|name| last.remove(name)) {
+        for facts in known.iter().filter_map(|name| last.remove(name.as_str())) {
             values.extend([
                 facts.host.to_string().into(),
                 facts.gathered_at.0.into(),

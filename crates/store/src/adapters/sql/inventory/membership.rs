@@ -14,11 +14,8 @@ use super::super::translate::during;
 use super::NAMES;
 use crate::error::Error;
 
-pub(super) async fn add_groups(
-    transaction: &DatabaseTransaction,
-    names: Vec<GroupName>,
-) -> Result<u64, Error> {
-    let names: BTreeSet<String> = names.into_iter().map(String::from).collect();
+pub(super) async fn add_groups(transaction: &DatabaseTransaction, names: &[GroupName]) -> Result<u64, Error> {
+    let names: BTreeSet<&str> = names.iter().map(GroupName::as_str).collect();
     let count = names.len() as u64;
     Fat {
         head: "INSERT INTO host_groups (name) VALUES",
@@ -34,7 +31,7 @@ pub(super) async fn add_groups(
 
 pub(super) async fn remove_groups(
     transaction: &DatabaseTransaction,
-    names: Vec<GroupName>,
+    names: &[GroupName],
 ) -> Result<u64, Error> {
     let mut removed = 0;
     for names in names.chunks(NAMES) {
@@ -51,12 +48,12 @@ pub(super) async fn remove_groups(
 
 pub(super) async fn add_members(
     transaction: &DatabaseTransaction,
-    pairs: Vec<(GroupName, HostName)>,
+    pairs: &[(GroupName, HostName)],
 ) -> Result<u64, Error> {
     let ids = ids(transaction, pairs.iter().map(|(group, _)| group)).await?;
-    let pairs: BTreeSet<(i64, String)> = pairs
-        .into_iter()
-        .map(|(group, host)| Ok((id_of(&ids, &group)?, host.into())))
+    let pairs: BTreeSet<(i64, &str)> = pairs
+        .iter()
+        .map(|(group, host)| Ok((id_of(&ids, group)?, host.as_str())))
         .collect::<Result<_, Error>>()?;
     let count = pairs.len() as u64;
     Fat {
@@ -79,22 +76,22 @@ pub(super) async fn add_members(
 
 pub(super) async fn remove_members(
     transaction: &DatabaseTransaction,
-    pairs: Vec<(GroupName, HostName)>,
+    pairs: &[(GroupName, HostName)],
 ) -> Result<u64, Error> {
     let ids = ids(transaction, pairs.iter().map(|(group, _)| group)).await?;
-    let mut of_group: BTreeMap<i64, Vec<String>> = BTreeMap::new();
+    let mut of_group: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
     for (group, host) in pairs {
         of_group
             .entry(id_of(&ids, &group)?)
             .or_default()
-            .push(host.into());
+            .push(host.as_str());
     }
     let mut removed = 0;
     for (group, hosts) in of_group {
         for hosts in hosts.chunks(NAMES) {
             removed += member::Entity::delete_many()
                 .filter(member::Column::GroupId.eq(group))
-                .filter(member::Column::Host.is_in(hosts))
+                .filter(member::Column::Host.is_in(hosts.iter().copied()))
                 .exec(transaction)
                 .await
                 .map_err(during("take hosts out of groups"))?
@@ -106,7 +103,7 @@ pub(super) async fn remove_members(
 
 pub(super) async fn add_children(
     transaction: &DatabaseTransaction,
-    pairs: Vec<(GroupName, GroupName)>,
+    pairs: &[(GroupName, GroupName)],
 ) -> Result<u64, Error> {
     let operation = "put groups into groups";
     let named = pairs.iter().flat_map(|(parent, child)| [parent, child]);
@@ -136,13 +133,13 @@ pub(super) async fn add_children(
 
 pub(super) async fn remove_children(
     transaction: &DatabaseTransaction,
-    pairs: Vec<(GroupName, GroupName)>,
+    pairs: &[(GroupName, GroupName)],
 ) -> Result<u64, Error> {
     let named = pairs.iter().flat_map(|(parent, child)| [parent, child]);
     let ids = ids(transaction, named).await?;
     let mut removed = 0;
     for (parent, child) in pairs {
-        removed += children::Entity::delete_by_id((id_of(&ids, &parent)?, id_of(&ids, &child)?))
+        removed += children::Entity::delete_by_id((id_of(&ids, parent)?, id_of(&ids, child)?))
             .exec(transaction)
             .await
             .map_err(during("take groups out of groups"))?

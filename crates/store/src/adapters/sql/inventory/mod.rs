@@ -5,6 +5,8 @@ mod membership;
 mod read;
 mod revision;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use muster_model::host::HostRecord;
 use muster_model::inventory::Group;
@@ -20,10 +22,14 @@ const NAMES: usize = 1000;
 #[async_trait]
 impl Inventory for Database {
     async fn change(&self, edits: Vec<Edit>, seen: Option<Revision>) -> Result<Changed, Error> {
+        let edits = Arc::new(edits);
         self.writer
-            .transact(
+            .repeat(
                 "change the inventory",
-                Box::new(move |transaction| Box::pin(change::change(transaction, edits, seen))),
+                Box::new(move |transaction| {
+                    let edits = Arc::clone(&edits);
+                    Box::pin(async move { change::change(transaction, &edits, seen).await })
+                }),
             )
             .await
     }
@@ -56,10 +62,14 @@ impl Inventory for Database {
         if facts.is_empty() {
             return Ok(0);
         }
+        let facts = Arc::new(facts);
         self.writer
-            .transact(
+            .repeat(
                 "keep facts",
-                Box::new(move |transaction| Box::pin(change::put_facts(transaction, facts))),
+                Box::new(move |transaction| {
+                    let facts = Arc::clone(&facts);
+                    Box::pin(async move { change::put_facts(transaction, &facts).await })
+                }),
             )
             .await
     }
