@@ -2,7 +2,6 @@
 
 mod facts;
 mod groups;
-mod import;
 mod transfer;
 
 pub use groups::groups;
