@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod ansible;
 pub mod database;
 mod error;
 mod guard;

@@ -339,7 +339,7 @@ impl Builder<'_> {
             self.anchors.insert(frame.anchor, Rc::clone(&node));
         }
         // What is in it was counted when it was placed.
-        self.weight -= frame.weight;
+        self.weight -= frame.weight - 1;
         self.place(node, frame.line, None)
     }
 
