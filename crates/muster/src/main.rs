@@ -7,13 +7,10 @@
 mod cli;
 mod daemon;
 mod demo;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "only the import of hosts uses it yet: it offers more"
-    )
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "only the import of hosts uses it yet: it offers more"
 )]
 mod inventory;
 mod render;

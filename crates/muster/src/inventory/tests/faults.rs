@@ -154,6 +154,9 @@ fn aliases_that_multiply_and_values_that_nest_are_refused() {
     assert!(faults[0].what.contains("more than"), "{faults:?}");
     let deep = format!("a: {}", "[".repeat(5000));
     let faults = read_text(&deep, Some(Format::AnsibleYaml)).expect_err("deep");
+    assert!(faults[0].what.contains("not YAML: recursion limit"), "{faults:?}");
+    let deep = format!("a: {}1{}", "[".repeat(200), "]".repeat(200));
+    let faults = read_text(&deep, Some(Format::AnsibleYaml)).expect_err("deep");
     assert!(faults[0].what.contains("deep"), "{faults:?}");
     let mut groups = String::new();
     for level in 0..100 {

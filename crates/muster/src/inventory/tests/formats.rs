@@ -73,7 +73,7 @@ fn clustershell_names_groups_of_nodesets() {
     let read = self::read("clustershell/static.cfg", Format::ClusterShell);
     assert_eq!(
         groups(&read),
-        ["web: web1 web2 web3 old", "db: db1 db2", "prod: @web @db"]
+        ["web: old web1 web2 web3", "db: db1 db2", "prod: @web @db"]
     );
     let faults = inventory::read(&data("clustershell/groups.conf"), None, None).expect_err("commands");
     let lines: Vec<_> = faults.iter().map(|fault| fault.line).collect();

@@ -6,9 +6,9 @@ use super::good;
 use crate::inventory::{Format, write};
 
 #[test]
-fn a_hundred_thousand_hosts_in_a_thousand_groups_are_read_and_written() {
+fn ten_thousand_hosts_in_a_hundred_groups_are_read_and_written() {
     let mut text = String::from("[all:vars]\nntp=ntp.example.com\n");
-    for group in 0..1000 {
+    for group in 0..100 {
         let _ = write!(
             text,
             "[rack{group}]\nr{group}n[1:100].example.com ansible_user=deploy slot={group}\n"
@@ -17,15 +17,15 @@ fn a_hundred_thousand_hosts_in_a_thousand_groups_are_read_and_written() {
             text,
             "[rack{group}:vars]\nrow={}\n[site{}:children]\nrack{group}\n",
             group / 10,
-            group / 100
+            group / 10
         );
     }
     for site in 0..10 {
         let _ = write!(text, "[site{site}]\n");
     }
     let document = good(&text, Format::AnsibleIni).document;
-    assert_eq!((document.hosts.len(), document.groups.len()), (100_000, 1010));
-    assert_eq!(document.hosts[99_999].labels.len(), 3);
+    assert_eq!((document.hosts.len(), document.groups.len()), (10_000, 110));
+    assert_eq!(document.hosts[9_999].labels.len(), 3);
     for format in [Format::Json, Format::Csv, Format::AnsibleYaml, Format::AnsibleIni] {
         let written = write(format, &document).expect("writable");
         assert_eq!(
