@@ -231,8 +231,8 @@ fn owner(file: &str, what: &str, there: &HashSet<&str>, tree: &Tree) -> Option<(
             "group" => Owner::Group(tree.find_group(name)?),
             _ => Owner::Host(tree.find_host(name)?),
         };
-        let earlier = |ending: &&str| there.contains(format!("{name}{ending}").as_str());
-        (!ENDINGS[..rank].iter().any(|ending| earlier(&ending))).then_some((owner, rank))
+        let earlier = |ending: &str| there.contains(format!("{name}{ending}").as_str());
+        (!ENDINGS[..rank].iter().any(|ending| earlier(ending))).then_some((owner, rank))
     })
 }
 

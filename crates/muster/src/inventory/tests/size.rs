@@ -21,7 +21,7 @@ fn ten_thousand_hosts_in_a_hundred_groups_are_read_and_written() {
         );
     }
     for site in 0..10 {
-        let _ = write!(text, "[site{site}]\n");
+        let _ = writeln!(text, "[site{site}]");
     }
     let document = good(&text, Format::AnsibleIni).document;
     assert_eq!((document.hosts.len(), document.groups.len()), (10_000, 110));

@@ -101,7 +101,10 @@ pub(super) fn ini(document: &Document, left: &mut LeftOut) -> String {
 fn ini_value(value: &str) -> String {
     let means_more = literal::parse(value).is_some_and(|read| match read {
         serde_json::Value::String(text) => text != value,
-        other => other.to_string() != value,
+        other => {
+            let text = other.to_string();
+            text != value
+        }
     });
     if means_more || value.chars().any(char::is_control) {
         return literal::write(value);
