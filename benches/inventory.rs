@@ -44,7 +44,10 @@ fn main() -> ExitCode {
     if !options.only_saved() {
         let largest = options.number("hosts").unwrap_or(100_000);
         let repeat = options.number("repeat").unwrap_or(20).max(1);
-        let only = options.value("only").unwrap_or("sqlite,postgres,mariadb").to_owned();
+        let only = options
+            .value("only")
+            .unwrap_or("sqlite,postgres,mariadb")
+            .to_owned();
         let sizes: Vec<usize> = [1_000, 10_000, 100_000]
             .into_iter()
             .filter(|size| *size <= largest)
@@ -112,15 +115,18 @@ struct Figures {
 
 impl Figures {
     fn into_row(self, engine: &str, size: usize) -> Row {
-        Row::new("growth", &format!("{engine}, {size} hosts in {} groups", size / 100))
-            .command("cargo bench -p muster --bench inventory")
-            .figure("import", Unit::Seconds, &[self.import])
-            .figure("import again", Unit::Seconds, &[self.again])
-            .figure("first --where", Unit::Milliseconds, &[self.first])
-            .figure("--where", Unit::Milliseconds, &self.chosen)
-            .figure("groups list", Unit::Milliseconds, &self.groups)
-            .figure("a name completed", Unit::Milliseconds, &self.names)
-            .figure("server's memory", Unit::MiB, &[self.memory])
+        Row::new(
+            "growth",
+            &format!("{engine}, {size} hosts in {} groups", size / 100),
+        )
+        .command("cargo bench -p muster --bench inventory")
+        .figure("import", Unit::Seconds, &[self.import])
+        .figure("import again", Unit::Seconds, &[self.again])
+        .figure("first --where", Unit::Milliseconds, &[self.first])
+        .figure("--where", Unit::Milliseconds, &self.chosen)
+        .figure("groups list", Unit::Milliseconds, &self.groups)
+        .figure("a name completed", Unit::Milliseconds, &self.names)
+        .figure("server's memory", Unit::MiB, &[self.memory])
     }
 }
 
@@ -145,7 +151,10 @@ fn one(home: &Home, url: &str, size: usize, repeat: usize) -> Figures {
     let (chosen, groups) = (times(&expand), times(&["groups", "list"]));
     let socket = home.runtime_dir().join("muster/server.sock");
     let names = runtime.block_on(complete(&socket, size, repeat));
-    let memory = home.servers().first().and_then(|server| proc::resident_bytes(server.pid));
+    let memory = home
+        .servers()
+        .first()
+        .and_then(|server| proc::resident_bytes(server.pid));
     stop(home);
     Figures {
         import,
@@ -169,7 +178,11 @@ fn run(home: &Home, args: &[&str]) -> Duration {
     let begun = Instant::now();
     let done = command.stderr(Stdio::piped()).output().expect("it starts");
     let took = begun.elapsed();
-    assert!(done.status.success(), "{args:?}: {}", String::from_utf8_lossy(&done.stderr));
+    assert!(
+        done.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&done.stderr)
+    );
     took
 }
 
@@ -227,11 +240,7 @@ async fn say(url: &str, document: &Document) {
             facts: said(piece * 5_000 + number),
             gathered_at: clock::now(),
         });
-        opened
-            .inventory
-            .put_facts(facts.collect())
-            .await
-            .expect("kept");
+        opened.inventory.put_facts(facts.collect()).await.expect("kept");
     }
     opened.store.close().await;
     tasks.close(Duration::from_secs(20)).await;
@@ -266,4 +275,3 @@ fn said(number: usize) -> Facts {
         init: text("systemd"),
     }
 }
-

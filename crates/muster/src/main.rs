@@ -7,11 +7,6 @@
 mod cli;
 mod daemon;
 mod demo;
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "only the import of hosts uses it yet: it offers more"
-)]
 mod inventory;
 mod render;
 mod repl;

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
-pub use inventory::{Facts, Format, Groups, Hosts, Import, Ping, Record};
+pub use inventory::{Facts, Groups, Hosts, Import, Ping, Record};
 pub use task::{Login, Narrowed, Run, Script, Secrets, Task};
 
 /// Run commands on many machines at once.

@@ -20,7 +20,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
-pub use fault::{Fault, Note};
-pub use format::{Format, UnknownFormat};
+pub use fault::Fault;
+pub use format::Format;
 pub use read::{Read, read};
-pub use write::{Unwritable, Written, write};
+pub use write::write;

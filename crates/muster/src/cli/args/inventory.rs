@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use muster_model::Reach;
 
 use super::{Login, Narrowed};
+use crate::inventory::Format;
 
 /// `hosts …`.
 #[derive(Debug, Subcommand)]
@@ -37,7 +39,7 @@ pub enum Hosts {
     /// Print the inventory in the format of another tool.
     Export {
         /// The format.
-        #[arg(long, value_name = "FORMAT", value_enum, default_value = "json")]
+        #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = formats(Format::is_writable))]
         format: Format,
     },
     /// Ask hosts what they are, and keep what they say: system, kernel, processors, memory, disks, addresses.
@@ -74,7 +76,7 @@ pub struct Import {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The format; guessed from the name and what is in it.
-    #[arg(long, value_name = "FORMAT", value_enum)]
+    #[arg(long, value_name = "FORMAT", value_parser = formats(|_| true))]
     pub format: Option<Format>,
     /// Make the inventory what the file says and nothing else: hosts, groups and labels that are not in it go.
     #[arg(long)]
@@ -222,9 +224,12 @@ pub fn label(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// A format of inventories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Our own.
-    Json,
+/// Reads the name of a format, one of those that `fits`.
+fn formats(fits: fn(Format) -> bool) -> impl TypedValueParser<Value = Format> {
+    let names: Vec<&str> = Format::ALL
+        .into_iter()
+        .filter(|format| fits(*format))
+        .map(Format::name)
+        .collect();
+    PossibleValuesParser::new(names).try_map(|text| text.parse::<Format>())
 }

@@ -4,4 +4,4 @@ mod ansible;
 mod document;
 mod tables;
 
-pub use document::{Unwritable, Written, write};
+pub use document::write;
