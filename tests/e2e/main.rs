@@ -14,6 +14,7 @@ mod support;
 mod cancel;
 mod demo;
 mod hostile;
+mod inventory;
 mod kill;
 mod login;
 mod malicious;
