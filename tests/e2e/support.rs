@@ -7,6 +7,7 @@ use std::time::Duration;
 use muster_testkit::home::Home;
 use muster_testkit::require::or_ignored;
 use muster_testkit::sshd::{Builder, Sshd};
+use muster_testkit::{Disk, MariaDb, Postgres};
 
 /// Longer than anything here takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -18,6 +19,41 @@ pub const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
 pub struct World {
     pub home: Home,
     pub sshd: Sshd,
+    /// Ends after the servers of the home.
+    _database: Database,
+}
+
+/// What the person's tasks are written to: `MUSTER_TEST_DATABASE=postgres` and `=mariadb` take a real server of the
+/// test's own, everything else the file that is used where nobody says otherwise.
+#[expect(dead_code, reason = "they are held for as long as the test needs them")]
+pub enum Database {
+    File,
+    Postgres(Postgres),
+    MariaDb(MariaDb),
+}
+
+impl Database {
+    /// Starts it for a home; None where it is missing on this machine.
+    #[expect(clippy::disallowed_methods, reason = "a setting of the tests alone")]
+    pub fn of(home: &mut Home) -> Option<Self> {
+        let engine = std::env::var("MUSTER_TEST_DATABASE").unwrap_or_default();
+        let (database, url) = match engine.as_str() {
+            "" | "sqlite" => return Some(Self::File),
+            "postgres" => {
+                let server = or_ignored(Postgres::start(Disk::Relaxed))?;
+                let url = server.fresh_database().expect("a database");
+                (Self::Postgres(server), url)
+            }
+            "mariadb" => {
+                let server = or_ignored(MariaDb::start(Disk::Relaxed))?;
+                let url = server.fresh_database().expect("a database");
+                (Self::MariaDb(server), url)
+            }
+            other => panic!("MUSTER_TEST_DATABASE={other}: sqlite, postgres and mariadb are known"),
+        };
+        home.set_env("MUSTER_DATABASE", url);
+        Some(database)
+    }
 }
 
 /// What a command printed and how it ended.
@@ -60,7 +96,12 @@ impl World {
         let sshd = or_ignored(builder.start().await)?;
         let mut home = Home::new().expect("a home");
         home.set_env("MUSTER_SSH_CONFIG", sshd.ssh_config());
-        Some(Self { home, sshd })
+        let _database = Database::of(&mut home)?;
+        Some(Self {
+            home,
+            sshd,
+            _database,
+        })
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
