@@ -1,6 +1,7 @@
-//! Prints how many tasks and changes of runs a second the embedded database takes on this machine.
+//! Prints how many tasks and changes of runs a second a database takes on this machine: the embedded one, or that of
+//! a URL, which has to be empty.
 //!
-//! `cargo run --release -p muster-store --example apply_rate [runs]`
+//! `cargo run --release -p muster-store --all-features --example apply_rate [runs [url]]`
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,9 @@ async fn main() -> Result<(), Failure> {
     };
     let folder = tempfile::tempdir()?;
     let tasks = Tasks::new();
-    let url = format!("sqlite://{}", folder.path().join("rate.db").display());
+    let url = std::env::args()
+        .nth(2)
+        .unwrap_or_else(|| format!("sqlite://{}", folder.path().join("rate.db").display()));
     let opened = open(&url, &tasks).await?;
     println!("{}", opened.store.ping().await?);
 

@@ -74,7 +74,7 @@ const ADAPTERS: [Adapter; 4] = [
 
 /// Every pair of adapter and case that does not run, because the adapter does not promise it. Nothing else
 /// is left out.
-const UNSUPPORTED: [(&str, &str); 7] = [
+const UNSUPPORTED: [(&str, &str); 9] = [
     ("sqlite-memory", "everything_is_there_when_it_is_opened_again"),
     (
         "sqlite-memory",
@@ -83,6 +83,14 @@ const UNSUPPORTED: [(&str, &str); 7] = [
     ("sqlite-memory", "numbers_go_on_after_it_is_opened_again"),
     ("sqlite-memory", "two_handles_work_side_by_side"),
     ("sqlite-memory", "of_two_handles_that_start_a_run_one_wins"),
+    (
+        "sqlite-memory",
+        "the_same_request_through_two_handles_makes_one_task",
+    ),
+    (
+        "sqlite-memory",
+        "handles_that_change_the_same_tasks_in_any_order_all_end",
+    ),
     ("sqlite-memory", "many_may_open_a_new_database_at_once"),
     ("sqlite-memory", "a_large_write_does_not_hold_up_reads"),
 ];
@@ -116,6 +124,7 @@ fn main() -> ExitCode {
     trials.extend(stories());
     trials.extend(files::trials());
     trials.extend(killed::trials());
+    trials.extend(servers::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

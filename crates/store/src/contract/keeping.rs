@@ -169,6 +169,49 @@ pub(super) async fn two_handles_work_side_by_side(world: World) {
     submit(&handles[1], "after", 1).await;
 }
 
+pub(super) async fn the_same_request_through_two_handles_makes_one_task(world: World) {
+    let handles = [world.open().await, world.open().await];
+    for round in 0..20 {
+        let submits = (0..6).map(|place| {
+            let opened = handles[place % 2].clone();
+            async move {
+                let task = new_task(&format!("request {round}"), 3);
+                opened.store.submit(task).await.unwrap().into_task().id
+            }
+        });
+        let ids = world.at_once(submits).await;
+        assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    }
+    let filter = TaskFilter::default();
+    assert_eq!(handles[0].store.tasks(filter).await.unwrap().len(), 20);
+}
+
+pub(super) async fn handles_that_change_the_same_tasks_in_any_order_all_end(world: World) {
+    let handles = [world.open().await, world.open().await, world.open().await];
+    let mut ids = Vec::new();
+    for number in 0..6 {
+        ids.push(submit(&handles[0], &format!("r{number}"), 30).await);
+    }
+    let work = (0..3_u32).map(|worker| {
+        let (opened, mut ids) = (handles[worker as usize].clone(), ids.clone());
+        async move {
+            for index in (0..30).filter(|index| index % 3 == worker) {
+                ids.rotate_left(1 + worker as usize);
+                let backwards = ids.iter().rev().map(|id| start(key(*id, index), "me"));
+                must(&opened, backwards.collect()).await;
+                let ends = ids.iter().map(|id| settle(key(*id, index), RunState::Succeeded));
+                must(&opened, ends.collect()).await;
+                opened.store.request_cancel(ids[0], Timestamp(9)).await.unwrap();
+            }
+        }
+    });
+    world.at_once(work).await;
+    for id in ids {
+        check_counts(&handles[1], id).await;
+        assert!(task(&handles[2], id).await.finished_at.is_some());
+    }
+}
+
 pub(super) async fn of_two_handles_that_start_a_run_one_wins(world: World) {
     let handles = [world.open().await, world.open().await];
     let id = submit(&handles[0], "r", 50).await;

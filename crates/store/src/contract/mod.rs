@@ -100,6 +100,7 @@ pub fn cases() -> Vec<Case> {
             transitions::a_change_of_a_run_that_is_not_there_says_so
             transitions::output_that_is_too_large_is_refused_and_changes_nothing
             transitions::numbers_at_their_edges_survive
+            transitions::texts_of_a_host_are_kept_or_cut_and_hold_up_nobody
             transitions::a_call_that_is_dropped_is_done_as_a_whole_or_not_at_all
             random::any_changes_in_any_order_end_as_the_rule_says
             random::counts_are_right_whoever_changes_what_at_once;
@@ -120,6 +121,8 @@ pub fn cases() -> Vec<Case> {
             outputs::what_is_appended_is_read_in_whole_frames
             outputs::an_append_that_is_not_at_the_end_is_a_conflict
             outputs::what_is_not_made_of_frames_is_refused
+            outputs::more_than_an_append_takes_is_refused
+            outputs::a_log_that_is_discarded_while_it_grows_may_begin_anew
             outputs::a_long_frame_is_read_whole_however_little_was_asked_for
             outputs::output_that_came_with_the_end_is_read_from_the_same_port
             outputs::output_of_many_runs_comes_at_once_and_of_last_attempts_alone
@@ -156,6 +159,8 @@ pub fn cases() -> Vec<Case> {
         Shared:
             keeping::two_handles_work_side_by_side
             keeping::of_two_handles_that_start_a_run_one_wins
+            keeping::the_same_request_through_two_handles_makes_one_task
+            keeping::handles_that_change_the_same_tasks_in_any_order_all_end
             keeping::many_may_open_a_new_database_at_once;
         ReadsBesideWrites:
             keeping::a_large_write_does_not_hold_up_reads;

@@ -94,6 +94,57 @@ pub(super) async fn what_is_not_made_of_frames_is_refused(world: World) {
     assert_eq!(read_all(&opened, run, 1, 100).await, Bytes::new());
 }
 
+pub(super) async fn more_than_an_append_takes_is_refused(world: World) {
+    let opened = world.open().await;
+    let run = key(submit(&opened, "r", 1).await, 0);
+    let mut log = BytesMut::new();
+    encode(&mut log, Stream::Stdout, &vec![b'x'; 7 << 20]);
+    let most = log.split().freeze();
+    let end = opened.outputs.append(run, 1, 0, most.clone()).await.unwrap();
+    encode(&mut log, Stream::Stdout, &vec![b'y'; 8 << 20]);
+    let error = opened
+        .outputs
+        .append(run, 1, end, log.freeze())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::TooLarge);
+    assert_eq!(read_all(&opened, run, 1, usize::MAX).await, most);
+}
+
+pub(super) async fn a_log_that_is_discarded_while_it_grows_may_begin_anew(world: World) {
+    let opened = world.open().await;
+    let run = key(submit(&opened, "r", 1).await, 0);
+    let log = frames(&["x"]);
+    for _ in 0..15 {
+        let (grown, piece) = (opened.clone(), log.clone());
+        let grow = async move {
+            let mut end = 0;
+            while let Ok(next) = grown.outputs.append(run, 1, end, piece.clone()).await {
+                end = next;
+                if end > 20 * piece.len() as u64 {
+                    break;
+                }
+            }
+        };
+        let discarding = opened.clone();
+        let discard = async move {
+            for _ in 0..5 {
+                discarding.outputs.discard(run, 1).await.unwrap();
+            }
+        };
+        world
+            .at_once([
+                Box::pin(grow) as futures_util::future::BoxFuture<'static, ()>,
+                Box::pin(discard),
+            ])
+            .await;
+        opened.outputs.discard(run, 1).await.unwrap();
+        assert_eq!(read_all(&opened, run, 1, 100).await, Bytes::new());
+    }
+    opened.outputs.append(run, 1, 0, log.clone()).await.unwrap();
+    assert_eq!(read_all(&opened, run, 1, 100).await, log);
+}
+
 pub(super) async fn a_long_frame_is_read_whole_however_little_was_asked_for(world: World) {
     let opened = world.open().await;
     let run = key(submit(&opened, "r", 1).await, 0);

@@ -9,7 +9,8 @@ use muster_runtime::clock;
 
 use super::World;
 use super::world::{
-    again, apply, check_counts, end, executor, key, must, run, settle, start, submit, task, transition,
+    again, apply, check_counts, end, executor, key, must, new_task, run, settle, start, submit, task,
+    transition,
 };
 use muster_model::run::Applied;
 
@@ -420,4 +421,37 @@ pub(super) async fn a_call_that_is_dropped_is_done_as_a_whole_or_not_at_all(worl
         assert_eq!(task(&opened, TaskId(other)).await.counts.total, 5_000);
         check_counts(&opened, TaskId(other)).await;
     }
+}
+
+pub(super) async fn texts_of_a_host_are_kept_or_cut_and_hold_up_nobody(world: World) {
+    let opened = world.open().await;
+    let id = submit(&opened, "r", 2).await;
+    let hostile = Outcome {
+        error: Some("no\0thing \u{1f980}".to_owned()),
+        signal: Some("A\0\u{1f980}".repeat(100)),
+        ..Outcome::plain(RunState::Failed, None)
+    };
+    let end = Change::Settle {
+        outcome: hostile.clone(),
+        output: None,
+    };
+    must(
+        &opened,
+        vec![
+            start(key(id, 0), "me"),
+            transition(key(id, 0), 1, 5, Change::Again { outcome: hostile }),
+            transition(key(id, 0), 2, 6, start(key(id, 0), "me").change),
+            transition(key(id, 0), 2, 7, end),
+            start(key(id, 1), "me"),
+            settle(key(id, 1), RunState::Succeeded),
+        ],
+    )
+    .await;
+    let run = run(&opened, key(id, 0)).await;
+    assert_eq!(run.error.as_deref(), Some("no\u{fffd}thing \u{1f980}"));
+    assert_eq!(run.signal.map(|signal| signal.chars().count()), Some(64));
+    assert_eq!(run.history[0].error.as_deref(), Some("no\u{fffd}thing \u{1f980}"));
+    check_counts(&opened, id).await;
+    let refused = opened.store.submit(new_task("zero\0", 1)).await.unwrap_err();
+    assert_eq!(refused.kind, muster_model::ErrorKind::Invalid);
 }
