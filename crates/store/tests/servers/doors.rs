@@ -4,6 +4,7 @@ use muster_model::{ErrorKind, RunState};
 use muster_runtime::{Tasks, clock};
 use muster_store::contract::world::{key, must, new_task, settle, start, submit};
 use muster_store::{Error, migrate, open};
+use muster_testkit::require;
 
 use super::{Kind, database};
 
@@ -15,7 +16,7 @@ async fn refused(url: &str, tasks: &Tasks) -> Error {
 }
 
 pub(super) async fn what_is_wrong_with_a_url_is_said_without_the_password(kind: Kind, tasks: Tasks) {
-    let url = kind.fresh().unwrap();
+    let url = require!(kind.fresh());
     let (_, rest) = url.split_once("://").unwrap();
     let (account, place) = rest.split_once('@').unwrap();
     let (user, password) = account.split_once(':').unwrap();
@@ -101,7 +102,7 @@ fn rights(kind: Kind, database: &str, with: &str) -> (String, String) {
 }
 
 pub(super) async fn the_rights_that_are_written_down_are_enough(kind: Kind, tasks: Tasks) {
-    let url = kind.fresh().unwrap();
+    let url = require!(kind.fresh());
     let (_, place) = url.split_once('@').unwrap();
     let name = database(&url);
     let with = &name[..20];
@@ -133,7 +134,7 @@ pub(super) async fn the_rights_that_are_written_down_are_enough(kind: Kind, task
 }
 
 pub(super) async fn every_text_is_compared_byte_by_byte(kind: Kind, tasks: Tasks) {
-    let url = kind.fresh().unwrap();
+    let url = require!(kind.fresh());
     let opened = open(&url, &tasks).await.unwrap();
     let names = ["a", "A", "a ", "á", "a\u{301}", "ß", "ss"];
     for (place, name) in (1_u64..).zip(names) {

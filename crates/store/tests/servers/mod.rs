@@ -153,13 +153,6 @@ pub(crate) fn trials() -> Vec<Trial> {
     for kind in Kind::ALL {
         for (name, test) in tests {
             trials.push(Trial::test(format!("{}::{name}", kind.name()), move || {
-                let there = match kind {
-                    Kind::Postgres => postgres().map(drop),
-                    Kind::MariaDb => mariadb().map(drop),
-                };
-                if muster_testkit::require::or_ignored(there).is_none() {
-                    return Ok(());
-                }
                 let tasks = Tasks::new();
                 super::within(PATIENCE, tasks.clone(), test(kind, tasks))
             }));

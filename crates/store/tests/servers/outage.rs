@@ -26,7 +26,7 @@ pub(super) async fn calls_fail_soon_while_the_server_is_away_and_work_when_it_is
     kind: Kind,
     tasks: Tasks,
 ) {
-    let mut server = kind.start().unwrap();
+    let mut server = muster_testkit::require!(kind.start());
     let opened = open(&server.fresh(), &tasks).await.unwrap();
     let id = submit(&opened, "before", 2).await;
     for round in 0..2 {
@@ -34,21 +34,25 @@ pub(super) async fn calls_fail_soon_while_the_server_is_away_and_work_when_it_is
             0 => server.stop(),
             _ => server.kill(),
         }
-        let errors = [
-            soon("a submit", opened.store.submit(new_task("away", 1)))
-                .await
-                .err(),
-            soon("an apply", opened.store.apply(vec![start(key(id, round), "me")]))
-                .await
-                .err(),
-            soon("a read", opened.store.task(id)).await.err(),
-            soon("a ping", opened.store.ping()).await.err(),
+        // All at the same moment: none of them waits for the others.
+        let answers = tokio::join!(
+            soon("a submit", opened.store.submit(new_task("away", 1))),
+            soon("an apply", opened.store.apply(vec![start(key(id, round), "me")])),
+            soon("another submit", opened.store.submit(new_task("away too", 1))),
+            soon("a read", opened.store.task(id)),
+            soon("a ping", opened.store.ping()),
             soon(
                 "an append",
-                opened.outputs.append(key(id, 1), 1, 0, frames(&["x"])),
-            )
-            .await
-            .err(),
+                opened.outputs.append(key(id, 1), 1, 0, frames(&["x"]))
+            ),
+        );
+        let errors = [
+            answers.0.err(),
+            answers.1.err(),
+            answers.2.err(),
+            answers.3.err(),
+            answers.4.err(),
+            answers.5.err(),
         ];
         for (call, error) in errors.into_iter().enumerate() {
             let error = error.unwrap_or_else(|| panic!("call {call} was answered"));
@@ -59,7 +63,7 @@ pub(super) async fn calls_fail_soon_while_the_server_is_away_and_work_when_it_is
             ];
             assert!(kinds.contains(&error.kind), "call {call}: {error:?}");
             assert!(
-                call == 4 || error.kind != ErrorKind::OutcomeUnknown,
+                call == 5 || error.kind != ErrorKind::OutcomeUnknown,
                 "call {call} did not commit: {error:?}"
             );
         }
@@ -107,7 +111,7 @@ fn check(error: &Error) {
 }
 
 pub(super) async fn what_was_answered_survives_the_death_of_the_server(kind: Kind, tasks: Tasks) {
-    let mut server = kind.start().unwrap();
+    let mut server = muster_testkit::require!(kind.start());
     let url = server.fresh();
     let opened = open(&url, &tasks).await.unwrap();
     for (round, enough) in [20, 60].into_iter().enumerate() {

@@ -4,6 +4,7 @@ use muster_model::ErrorKind;
 use muster_runtime::Tasks;
 use muster_store::contract::world::submit;
 use muster_store::{Error, migrate, open, schema};
+use muster_testkit::require;
 
 use super::proxy::Proxy;
 use super::{Kind, database};
@@ -31,7 +32,7 @@ pub(super) async fn a_database_of_another_program_is_refused_and_left_alone(kind
         "CREATE VIEW things AS SELECT 1 AS one",
     ];
     for thing in things {
-        let url = kind.fresh().unwrap();
+        let url = require!(kind.fresh());
         kind.sql(&url, thing);
         let before = tables(kind, &url);
         for error in [
@@ -51,7 +52,7 @@ pub(super) async fn a_database_of_another_program_is_refused_and_left_alone(kind
 }
 
 pub(super) async fn a_database_of_a_newer_release_is_refused(kind: Kind, tasks: Tasks) {
-    let url = kind.fresh().unwrap();
+    let url = require!(kind.fresh());
     migrate(&url).await.unwrap();
     kind.sql(
         &url,
@@ -64,7 +65,7 @@ pub(super) async fn a_database_of_a_newer_release_is_refused(kind: Kind, tasks: 
 }
 
 pub(super) async fn a_database_of_an_older_release_waits_for_the_migration(kind: Kind, tasks: Tasks) {
-    let url = kind.fresh().unwrap();
+    let url = require!(kind.fresh());
     let empty = schema(&url).await.unwrap();
     assert_eq!(
         (empty.applied.len(), tables(kind, &url).as_str()),
@@ -98,7 +99,7 @@ pub(super) async fn a_database_of_an_older_release_waits_for_the_migration(kind:
 pub(super) async fn a_migration_that_is_interrupted_anywhere_is_taken_up(kind: Kind, tasks: Tasks) {
     let mut interrupted = 0;
     for messages in (1..).step_by(3) {
-        let direct = kind.fresh().unwrap();
+        let direct = require!(kind.fresh());
         let (before, place) = direct.split_once('@').unwrap();
         let port = place.split([':', '/']).nth(1).unwrap().parse().unwrap();
         let proxy = Proxy::start(&tasks, port, messages).await;

@@ -109,6 +109,16 @@ pub(crate) fn connection_died(error: &DbErr) -> bool {
     }
 }
 
+/// Tells whether a call failed because no connection could be had in time: the server is away.
+pub(crate) fn is_away(error: &Error) -> bool {
+    let engine = error.source.as_ref().and_then(|source| source.downcast_ref());
+    match engine {
+        Some(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)) => true,
+        Some(engine) => matches!(driver_of(engine), Some(sqlx::Error::PoolTimedOut)),
+        None => false,
+    }
+}
+
 /// Tells whether a transaction lost against another one (a deadlock, a lock that did not come): it was rolled back
 /// and may be done again from its beginning.
 pub(crate) fn lost_to_another(error: &Error) -> bool {

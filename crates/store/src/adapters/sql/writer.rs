@@ -4,6 +4,9 @@
 //! There is no delay: what waits when the writer is free is the next group, and while it commits the group
 //! after that gathers. A caller that goes away (a dropped future) takes nothing back: a job that was handed
 //! over is done as a whole, one that was not is not done at all.
+//!
+//! Where a database server is away, the job at work finds out by waiting for a connection. Those that waited behind
+//! it have waited as long, and fail with it; the next one to come asks the server again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +15,13 @@ use futures_util::future::BoxFuture;
 use muster_model::{ErrorKind, Transition};
 use muster_runtime::{Backoff, Tasks, clock, crash_point};
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnAcquireErr, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply;
-use super::translate::{Phase, connection_died, lost_to_another, translate};
+use super::translate::{Phase, connection_died, is_away, lost_to_another, translate};
 use crate::error::Error;
 use muster_model::run::Applied;
 
@@ -54,20 +57,51 @@ pub(crate) struct Writer {
 
 enum Job {
     Apply(Call),
-    Write(Box<dyn Write>),
+    /// With the time at which it was handed over.
+    Write(Box<dyn Write>, Duration),
     Close(oneshot::Sender<()>),
+}
+
+impl Job {
+    /// Returns when it was handed over; closing is never too late.
+    fn since(&self) -> Option<Duration> {
+        match self {
+            Self::Apply(call) => Some(call.since),
+            Self::Write(_, since) => Some(*since),
+            Self::Close(_) => None,
+        }
+    }
+}
+
+/// How a job ended, for those behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The server was there, whatever it said.
+    There,
+    /// The server was away.
+    Away,
+}
+
+impl Ended {
+    fn of<T>(result: &Result<T, Error>) -> Self {
+        match result {
+            Err(error) if is_away(error) => Self::Away,
+            _ => Self::There,
+        }
+    }
 }
 
 /// A call of `apply`.
 struct Call {
     changes: Vec<Transition>,
+    since: Duration,
     answer: oneshot::Sender<Result<Vec<Applied>, Error>>,
 }
 
 #[async_trait::async_trait]
 trait Write: Send {
-    async fn run(self: Box<Self>, db: &DatabaseConnection);
-    fn refuse(self: Box<Self>);
+    async fn run(self: Box<Self>, db: &DatabaseConnection) -> Ended;
+    fn refuse(self: Box<Self>, why: fn(String) -> Error);
 }
 
 enum Doing<T> {
@@ -83,22 +117,28 @@ struct Single<T> {
 
 #[async_trait::async_trait]
 impl<T: Send + 'static> Write for Single<T> {
-    async fn run(self: Box<Self>, db: &DatabaseConnection) {
+    async fn run(self: Box<Self>, db: &DatabaseConnection) -> Ended {
         let result = match self.work {
             Doing::Once(work) => transact(db, &self.operation, work).await,
             Doing::Again(work) => repeat(db, &self.operation, work).await,
         };
+        let ended = Ended::of(&result);
         // Nobody may be waiting any more: what was done stays done.
         let _ = self.answer.send(result);
+        ended
     }
 
-    fn refuse(self: Box<Self>) {
-        let _ = self.answer.send(Err(closed(self.operation)));
+    fn refuse(self: Box<Self>, why: fn(String) -> Error) {
+        let _ = self.answer.send(Err(why(self.operation)));
     }
 }
 
-fn closed(operation: impl Into<String>) -> Error {
+fn closed(operation: String) -> Error {
     Error::new(ErrorKind::Cancelled, operation).caused_by("the database was closed")
+}
+
+fn away(operation: String) -> Error {
+    Error::new(ErrorKind::Unavailable, operation).caused_by("the database server is away")
 }
 
 impl Writer {
@@ -152,7 +192,11 @@ impl Writer {
             work,
             answer,
         };
-        match self.jobs.send(Job::Write(Box::new(job))).await {
+        match self
+            .jobs
+            .send(Job::Write(Box::new(job), clock::monotonic()))
+            .await
+        {
             Ok(()) => result.await.unwrap_or_else(|_| Err(died(operation))),
             Err(_) => Err(closed(operation)),
         }
@@ -161,9 +205,15 @@ impl Writer {
     /// Applies changes of runs, in a group with those of others.
     pub(crate) async fn apply(&self, changes: Vec<Transition>) -> Result<Vec<Applied>, Error> {
         let (answer, result) = oneshot::channel();
-        match self.jobs.send(Job::Apply(Call { changes, answer })).await {
+        let since = clock::monotonic();
+        let call = Call {
+            changes,
+            since,
+            answer,
+        };
+        match self.jobs.send(Job::Apply(call)).await {
             Ok(()) => result.await.unwrap_or_else(|_| Err(died("apply"))),
-            Err(_) => Err(closed("apply")),
+            Err(_) => Err(closed("apply".to_owned())),
         }
     }
 
@@ -185,21 +235,29 @@ fn died(operation: impl Into<String>) -> Error {
 /// Does jobs until it is told to close or nobody is left to ask; returns whom to tell once all is closed.
 async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
     let mut next = waiting.recv().await;
+    let mut away_at = None;
     while let Some(job) = next.take() {
-        match job {
+        let ended = match job {
+            job if away_at.is_some() && job.since().is_some_and(|since| Some(since) <= away_at) => {
+                refuse(job, away);
+                Ended::There
+            }
             Job::Apply(first) => {
                 let (group, after) = gather(first, &mut waiting);
-                commit(db, group).await;
                 next = after;
+                commit(db, group).await
             }
-            Job::Write(job) => job.run(db).await,
+            Job::Write(job, _) => job.run(db).await,
             Job::Close(done) => {
                 waiting.close();
                 while let Some(job) = waiting.recv().await {
-                    refuse(job);
+                    refuse(job, closed);
                 }
                 return Some(done);
             }
+        };
+        if ended == Ended::Away {
+            away_at = Some(clock::monotonic());
         }
         if next.is_none() {
             next = waiting.recv().await;
@@ -208,12 +266,12 @@ async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Opti
     None
 }
 
-fn refuse(job: Job) {
+fn refuse(job: Job, why: fn(String) -> Error) {
     match job {
         Job::Apply(call) => {
-            let _ = call.answer.send(Err(closed("apply")));
+            let _ = call.answer.send(Err(why("apply".to_owned())));
         }
-        Job::Write(job) => job.refuse(),
+        Job::Write(job, _) => job.refuse(why),
         Job::Close(done) => {
             let _ = done.send(());
         }
@@ -248,7 +306,7 @@ fn output_bytes(changes: &[Transition]) -> usize {
 }
 
 /// Applies a group in one transaction and answers each of its calls.
-async fn commit(db: &DatabaseConnection, group: Vec<Call>) {
+async fn commit(db: &DatabaseConnection, group: Vec<Call>) -> Ended {
     let mut changes = Vec::new();
     let mut callers = Vec::with_capacity(group.len());
     for call in group {
@@ -260,7 +318,9 @@ async fn commit(db: &DatabaseConnection, group: Vec<Call>) {
         let changes = Arc::clone(&changes);
         Box::pin(async move { apply::group(transaction, &changes).await })
     });
-    match repeat(db, "apply", work).await {
+    let result = repeat(db, "apply", work).await;
+    let ended = Ended::of(&result);
+    match result {
         Ok(applied) => {
             let mut applied = applied.into_iter();
             for (count, answer) in callers {
@@ -276,6 +336,7 @@ async fn commit(db: &DatabaseConnection, group: Vec<Call>) {
             }
         }
     }
+    ended
 }
 
 /// The error of a group, which belongs to each of its calls.
@@ -347,8 +408,8 @@ async fn begin(db: &DatabaseConnection, operation: &str) -> Result<DatabaseTrans
             Ok(Ok(transaction)) => return Ok(transaction),
             Ok(Err(error)) => error,
             Err(_) => {
-                let error = Error::new(ErrorKind::Timeout, operation);
-                return Err(error.caused_by("the database server does not answer"));
+                let error = DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
+                return Err(translate(operation, Phase::Work, error));
             }
         };
         if tries == 2 || !connection_died(&error) {
