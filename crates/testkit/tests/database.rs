@@ -1,6 +1,9 @@
 //! The database servers: private, empty each time, ended with the test, and there again after an outage.
 
-#![expect(clippy::expect_used, reason = "these are tests: what helps them is no test of its own")]
+#![expect(
+    clippy::expect_used,
+    reason = "these are tests: what helps them is no test of its own"
+)]
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

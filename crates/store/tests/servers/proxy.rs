@@ -26,7 +26,7 @@ impl Proxy {
                 all.spawn("proxied connection", async move {
                     token
                         .clone()
-                        .run_until_cancelled(pass(client, to, &left, &token))
+                        .run_until_cancelled(Box::pin(pass(client, to, &left, &token)))
                         .await;
                 });
             }
@@ -47,7 +47,7 @@ impl Drop for Proxy {
 
 async fn pass(mut client: TcpStream, to: u16, left: &AtomicUsize, cut: &CancellationToken) {
     let mut server = TcpStream::connect(("127.0.0.1", to)).await.expect("the server");
-    let (mut ask, mut answer) = ([0; 16384], [0; 16384]);
+    let (mut ask, mut answer) = (vec![0; 16384], vec![0; 16384]);
     loop {
         let passed = tokio::select! {
             read = client.read(&mut ask) => match read {

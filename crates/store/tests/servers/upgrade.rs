@@ -97,8 +97,7 @@ pub(super) async fn a_database_of_an_older_release_waits_for_the_migration(kind:
 }
 
 pub(super) async fn a_migration_that_is_interrupted_anywhere_is_taken_up(kind: Kind, tasks: Tasks) {
-    let mut interrupted = 0;
-    for messages in (1..).step_by(3) {
+    for (interrupted, messages) in (1..).step_by(3).enumerate() {
         let direct = require!(kind.fresh());
         let (before, place) = direct.split_once('@').unwrap();
         let port = place.split([':', '/']).nth(1).unwrap().parse().unwrap();
@@ -109,7 +108,6 @@ pub(super) async fn a_migration_that_is_interrupted_anywhere_is_taken_up(kind: K
             assert!(interrupted > 5, "{interrupted}");
             return;
         }
-        interrupted += 1;
         match open(&direct, &tasks).await {
             Ok(opened) => opened.store.close().await,
             Err(error) => {
