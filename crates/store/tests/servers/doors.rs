@@ -1,9 +1,10 @@
 //! Who is let in, and how texts are compared.
 
-use muster_model::{ErrorKind, RunState};
+use muster_model::inventory::GroupName;
+use muster_model::{ErrorKind, HostName, RunState};
 use muster_runtime::{Tasks, clock};
 use muster_store::contract::world::{key, must, new_task, settle, start, submit};
-use muster_store::{Error, migrate, open};
+use muster_store::{Edit, Error, migrate, open};
 use muster_testkit::require;
 
 use super::{Kind, database};
@@ -124,10 +125,11 @@ pub(super) async fn the_rights_that_are_written_down_are_enough(kind: Kind, task
         opened.outputs.discard(key(id, 1), 1).await.unwrap();
         opened
             .inventory
-            .add_to_group("g", &["a".to_owned()])
+            .change(vec![Edit::AddGroups(vec!["g".parse().unwrap()])], None)
             .await
             .unwrap();
-        assert!(opened.inventory.remove_group("g").await.unwrap());
+        let remove = vec![Edit::RemoveGroups(vec!["g".parse().unwrap()])];
+        assert_eq!(opened.inventory.change(remove, None).await.unwrap().counts, [1]);
         opened.store.ping().await.unwrap();
         opened.store.close().await;
     }
@@ -140,24 +142,21 @@ pub(super) async fn every_text_is_compared_byte_by_byte(kind: Kind, tasks: Tasks
     for (place, name) in (1_u64..).zip(names) {
         let task = opened.store.submit(new_task(name, 1)).await.unwrap().into_task();
         assert_eq!(task.id.0, place, "'{name}' is a request of its own");
-        opened
-            .inventory
-            .add_to_group(name, &names.map(str::to_owned))
-            .await
-            .unwrap();
     }
-    let mut sorted = names.map(str::to_owned);
+    let names: [&str; 6] = ["a", "A", "a.", "á", "ß", "ss"];
+    let groups: Vec<GroupName> = names.iter().map(|name| name.parse().unwrap()).collect();
+    let hosts = names.iter().map(|name| name.parse().unwrap());
+    let members = hosts.map(|host: HostName| (groups[0].clone(), host)).collect();
+    let edits = vec![Edit::AddGroups(groups), Edit::AddMembers(members)];
+    opened.inventory.change(edits, None).await.unwrap();
+    let mut sorted = names;
     sorted.sort_unstable();
-    let groups: Vec<String> = opened
-        .inventory
-        .groups()
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|group| group.name)
-        .collect();
-    assert_eq!(groups, sorted);
-    assert_eq!(opened.inventory.group("a").await.unwrap().unwrap(), sorted);
+    let groups = opened.inventory.groups().await.unwrap();
+    let found: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(found, sorted);
+    let group = opened.inventory.group("a").await.unwrap().unwrap();
+    let found: Vec<&str> = group.hosts.iter().map(HostName::as_str).collect();
+    assert_eq!(found, sorted);
     let strange = match kind {
         Kind::Postgres => {
             "SELECT table_name, column_name, collation_name FROM information_schema.columns \
