@@ -23,6 +23,8 @@ pub enum Code {
     UnknownRun,
     /// The inventory has no such host.
     UnknownHost,
+    /// There is no credential of this name.
+    UnknownCredential,
     /// It exists already.
     AlreadyExists,
     /// It cannot be done in this state.
@@ -43,6 +45,8 @@ pub enum Code {
     InvalidConfig,
     /// The database cannot be used.
     InvalidDatabase,
+    /// The key that credentials are sealed with is missing or wrong.
+    VaultKey,
     /// The socket, folder or lock belongs to somebody else.
     NotYours,
     /// A fault in Muster itself.
@@ -51,7 +55,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 22] = [
         Self::InvalidRequest,
         Self::InvalidPattern,
         Self::UnknownGroup,
@@ -60,6 +64,7 @@ impl Code {
         Self::UnknownTask,
         Self::UnknownRun,
         Self::UnknownHost,
+        Self::UnknownCredential,
         Self::AlreadyExists,
         Self::Conflict,
         Self::TooLarge,
@@ -70,6 +75,7 @@ impl Code {
         Self::Unavailable,
         Self::InvalidConfig,
         Self::InvalidDatabase,
+        Self::VaultKey,
         Self::NotYours,
         Self::Internal,
     ];
@@ -84,13 +90,17 @@ impl Code {
             | Self::EmptyTarget
             | Self::TargetTooLarge
             | Self::InvalidConfig => 422,
-            Self::UnknownTask | Self::UnknownRun | Self::UnknownHost | Self::NotFound => 404,
+            Self::UnknownTask
+            | Self::UnknownRun
+            | Self::UnknownHost
+            | Self::UnknownCredential
+            | Self::NotFound => 404,
             Self::AlreadyExists | Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Denied | Self::NotYours => 403,
             Self::VersionMismatch => 426,
             Self::Draining | Self::Unavailable => 503,
-            Self::InvalidDatabase | Self::Internal => 500,
+            Self::InvalidDatabase | Self::VaultKey | Self::Internal => 500,
         }
     }
 
@@ -99,7 +109,11 @@ impl Code {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::VersionMismatch | Self::Draining | Self::Unavailable | Self::Internal => 3,
+            Self::VersionMismatch
+            | Self::Draining
+            | Self::Unavailable
+            | Self::VaultKey
+            | Self::Internal => 3,
             Self::Denied => 4,
             _ => 2,
         }
@@ -117,6 +131,7 @@ impl Code {
             Self::UnknownTask => "there is no such task",
             Self::UnknownRun => "the task has no run on this host",
             Self::UnknownHost => "there is no such host in the inventory",
+            Self::UnknownCredential => "there is no such credential",
             Self::AlreadyExists => "it exists already",
             Self::Conflict => "it cannot be done now",
             Self::TooLarge => "the request is too large",
@@ -127,6 +142,7 @@ impl Code {
             Self::Unavailable => "the server cannot be reached",
             Self::InvalidConfig => "the configuration is wrong",
             Self::InvalidDatabase => "the database cannot be used",
+            Self::VaultKey => "the key of the credentials is missing or wrong",
             Self::NotYours => "it belongs to somebody else",
             Self::Internal => "a fault in Muster",
         }
