@@ -13,5 +13,6 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
-pub use port::{Inventory, Outputs, Store};
+pub use port::{Inventory, Outputs, Store, Vault};
+pub use types::vault::{Put, Removed, SealedCredential, VaultKey};
 pub use types::{ExecutorRecord, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};

@@ -1,5 +1,7 @@
 //! The plain types of the store's ports.
 
+pub mod vault;
+
 use bytes::Bytes;
 use muster_model::{
     Endpoint, ExecutorId, Kind, Options, RunKey, RunState, TaskId, TaskRecord, TaskState, Timestamp,

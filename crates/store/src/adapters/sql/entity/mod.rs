@@ -5,6 +5,7 @@
 //! by a keyword of any of the three.
 
 pub(crate) mod attempt;
+pub(crate) mod credential;
 pub(crate) mod executor;
 pub(crate) mod group;
 pub(crate) mod host;
@@ -13,3 +14,4 @@ pub(crate) mod member;
 pub(crate) mod output;
 pub(crate) mod run;
 pub(crate) mod task;
+pub(crate) mod vault_key;

@@ -107,7 +107,7 @@ async fn credentials(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(short("name", 64).primary_key())
         .col(maybe_short("login", 255))
         .col(short("holds", 255))
-        .col(long_text(manager, "note").null())
+        .col(maybe_short("public_key", 255))
         .col(short("key_id", 64))
         .col(long_bytes(manager, "sealed").not_null())
         .col(number("version"))
