@@ -13,6 +13,7 @@ use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
 use crate::settle::Gathering;
 use crate::sweep::Lease;
+use crate::vault::Vault;
 
 /// The exchange and the queue of work.
 pub(crate) const WORK: &str = "muster.work";
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
+    pub(crate) vault: Vault,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
     claims: Mutex<HashSet<(RunKey, u32)>>,
 }
@@ -55,9 +57,11 @@ impl Core {
 
     pub(crate) fn new(rooms: Rooms, settings: Settings, tasks: Tasks, lease: Lease) -> Self {
         let slots = Arc::new(Semaphore::new(settings.slots.max(1)));
+        let vault = Vault::new(Arc::clone(&rooms.database.vault), settings.vault.clone());
         Self {
             rooms,
             tasks,
+            vault,
             me: lease.executor().clone(),
             hub: Hub::default(),
             lease,

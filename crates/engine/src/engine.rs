@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use muster_cache::Cache;
 use muster_model::host::HostRecord;
+use muster_model::inventory::CredentialName;
 use muster_model::pattern;
 use muster_model::problem::Code;
+use muster_model::wire::credentials::{CredentialView, PutCredential, Rekeyed};
 use muster_model::wire::{Check, GroupView, Hosts, Plan, Retry, RunPage, Submit, Targets};
 use muster_model::{Problem, RunState, Stream, TaskId, TaskRecord};
 use muster_queue::Queue;
@@ -19,6 +21,7 @@ use crate::core::Core;
 use crate::fault;
 use crate::follow::{OutputReader, Watcher};
 use crate::sweep::Lease;
+use crate::vault::KeySource;
 
 /// How long killing and settling what still runs may take at the end.
 const CLOSE: Duration = Duration::from_secs(30);
@@ -45,6 +48,8 @@ pub struct Settings {
     pub home: String,
     /// The folder where live executors of this machine hold their locks.
     pub executors: PathBuf,
+    /// Where the key comes from that credentials are sealed with.
+    pub vault: KeySource,
 }
 
 /// The engine. Cheap to clone.
@@ -86,6 +91,7 @@ impl Engine {
     pub async fn start(rooms: Rooms, settings: Settings, tasks: Tasks) -> Result<Self, Problem> {
         let lease = Lease::take(&settings.home, &settings.executors)?;
         let core = Arc::new(Core::new(rooms, settings, tasks, lease));
+        core.vault.check().await?;
         core.declare().await.map_err(|error| fault::of_queue(&error))?;
         core.listen().await.map_err(|error| fault::of_queue(&error))?;
         let others = core.lease.others();
@@ -287,6 +293,56 @@ impl Engine {
     /// `unknown-group`.
     pub async fn remove_from_group(&self, name: &str, patterns: &[String]) -> Result<u64, Problem> {
         self.core.remove_from_group(name, patterns).await
+    }
+
+    /// Returns all credentials: what they hold, never the secrets.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be read.
+    pub async fn credentials(&self) -> Result<Vec<CredentialView>, Problem> {
+        self.core.credentials().await
+    }
+
+    /// Returns one credential.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-credential`.
+    pub async fn credential(&self, name: &CredentialName) -> Result<CredentialView, Problem> {
+        self.core.credential(name).await
+    }
+
+    /// Seals a credential and writes it.
+    ///
+    /// # Errors
+    ///
+    /// `invalid-request` naming what cannot be kept, `already-exists`, `unknown-credential`, `vault-key`; nothing was
+    /// changed then.
+    pub async fn put_credential(
+        &self,
+        name: &CredentialName,
+        put: PutCredential,
+    ) -> Result<CredentialView, Problem> {
+        self.core.put_credential(name, put).await
+    }
+
+    /// Removes a credential; one that hosts use only with `force`.
+    ///
+    /// # Errors
+    ///
+    /// `unknown-credential`; `conflict` naming how many hosts use it.
+    pub async fn remove_credential(&self, name: &CredentialName, force: bool) -> Result<(), Problem> {
+        self.core.remove_credential(name, force).await
+    }
+
+    /// Seals every credential with a new key. Ended half-way, it goes on where it is called again.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` where there is no new key, or no vault yet; `vault-key`.
+    pub async fn rekey(&self) -> Result<Rekeyed, Problem> {
+        self.core.rekey().await
     }
 
     /// Checks every back end.
