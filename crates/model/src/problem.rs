@@ -109,11 +109,7 @@ impl Code {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::VersionMismatch
-            | Self::Draining
-            | Self::Unavailable
-            | Self::VaultKey
-            | Self::Internal => 3,
+            Self::VersionMismatch | Self::Draining | Self::Unavailable | Self::VaultKey | Self::Internal => 3,
             Self::Denied => 4,
             _ => 2,
         }

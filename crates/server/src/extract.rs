@@ -13,6 +13,7 @@ use muster_model::limits::REQUEST_BYTES;
 use muster_model::problem::Code;
 use muster_runtime::clock;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroize;
 
 use crate::guard::Owner;
 use crate::problem::{Failure, clipped};
@@ -32,6 +33,41 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
         match axum::Json::from_bytes(&body) {
             Ok(axum::Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(not_this_json(&rejection)),
+        }
+    }
+}
+
+/// A body of JSON with secrets in it. Its bytes are wiped once they are read, and an error shows nothing of them.
+pub(crate) struct SecretJson<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for SecretJson<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
+        is_json(request.headers())?;
+        let body = Wiped(whole_body(request).await?);
+        // Names of fields and values may be a secret in the wrong place: where it stands is all that is told.
+        serde_json::from_slice(&body.0).map(Self).map_err(|error| {
+            Failure::new(
+                Code::InvalidRequest,
+                format!(
+                    "the body is not right at line {}, column {}",
+                    error.line(),
+                    error.column()
+                ),
+            )
+            .hint("GET /api/v1/openapi.json says what this address takes; secrets are base64")
+        })
+    }
+}
+
+/// Bytes that are wiped when they are dropped, where nobody else has them.
+struct Wiped(Bytes);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        if let Ok(mut bytes) = std::mem::take(&mut self.0).try_into_mut() {
+            bytes.as_mut().zeroize();
         }
     }
 }

@@ -212,9 +212,15 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_refused_without_being_shown() {
-        for text in [r#"{"password_base64":"hunter2!"}"#, r#"{"password_base64":"/w=="}"#] {
+        for text in [
+            r#"{"password_base64":"hunter2!"}"#,
+            r#"{"password_base64":"/w=="}"#,
+        ] {
             let error = read(text).expect_err("refused");
-            assert!(!error.contains("hunter2") && error.contains("not base64"), "{error}");
+            assert!(
+                !error.contains("hunter2") && error.contains("not base64"),
+                "{error}"
+            );
         }
     }
 

@@ -147,12 +147,15 @@ pub(super) static ALL: &[Key] = &[
         Some("info"),
         "What the server logs: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `muster_engine=debug`.",
     ),
-    key(
-        "vault_key",
-        "MUSTER_VAULT_KEY",
-        None,
-        "Where the key comes from that credentials are sealed with: `file:/path`, `env:NAME` or `command:PROGRAM ARG…`.",
-    ),
+    Key {
+        unset: "`vault.key` in the state folder",
+        ..key(
+            "vault_key",
+            "MUSTER_VAULT_KEY",
+            None,
+            "Where the key comes from that credentials are sealed with: `file:/path`, `env:NAME` or `command:PROGRAM ARG…`.",
+        )
+    },
     key(
         "core_dumps",
         "MUSTER_CORE_DUMPS",

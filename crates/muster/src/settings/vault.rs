@@ -63,7 +63,16 @@ mod tests {
         assert_eq!(read("env:NONE"), Ok(name("NONE", None)));
         let words = ["pass", "show", "my key"].map(str::to_owned).to_vec();
         assert_eq!(read("command:pass show 'my key'"), Ok(KeySource::Command(words)));
-        for text in ["", "hunter2", "file:", "env:", "env:A B", "command:", "command:'hunter2", "key:hunter2"] {
+        for text in [
+            "",
+            "hunter2",
+            "file:",
+            "env:",
+            "env:A B",
+            "command:",
+            "command:'hunter2",
+            "key:hunter2",
+        ] {
             let why = read(text).expect_err(text);
             assert!(why.contains("file:/path") && !why.contains("hunter2"), "{why}");
         }
