@@ -114,14 +114,23 @@ fn find_in_memory(pid: u32, needles: &[Needle], found: &mut Vec<String>) -> u64 
         let to = u64::from_str_radix(to, 16).expect("an address");
         let name = words.nth(3).unwrap_or("anonymous");
         // In pieces that overlap, so that nothing is cut in two.
-        const PIECE: u64 = 4 << 20;
+        const PIECE: u64 = 1 << 20;
         let mut at = from;
         while at < to {
             let end = to.min(at + PIECE);
             let mut bytes = vec![0; usize::try_from(end - at).expect("it fits")];
             if memory.read_exact_at(&mut bytes, at).is_ok() {
                 searched += end - at;
-                find(&format!("memory, {name}"), &bytes, needles, found);
+                find(
+                    &format!(
+                        "memory, {name} {from:x} of {} KiB at {} KiB",
+                        (to - from) >> 10,
+                        (at - from) >> 10
+                    ),
+                    &bytes,
+                    needles,
+                    found,
+                );
             }
             at = if end == to { to } else { end - 64 };
         }
@@ -265,15 +274,11 @@ async fn no_secret_is_found_anywhere_after_it_was_used() {
     // What surely is there is found: the search sees what it looks at.
     let there = needle("the vault's key", vault_key(&world));
     assert_ne!(memory(&[there]), Vec::<String>::new());
-    eprintln!("DEBUG first look: {:#?}", memory(&needles));
-    let started = std::time::Instant::now();
     let clean = muster_testkit::wait::until(Duration::from_secs(20), "memory without secrets", || {
         memory(&needles).is_empty()
     });
-    let clean = clean.await;
-    eprintln!("DEBUG after {:?}: {:#?}", started.elapsed(), memory(&needles));
-    if clean.is_err() {
-        panic!("{:#?}", memory(&needles));
+    if let Err(error) = clean.await {
+        panic!("{error}: {:#?}", memory(&needles));
     }
 }
 

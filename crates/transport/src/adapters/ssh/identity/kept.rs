@@ -1,10 +1,13 @@
 //! Keys that come from memory: those of stored credentials.
 
+use std::sync::Arc;
+
 use muster_model::Secret as Passphrase;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Certificate, HashAlg, PrivateKey, decode_secret_key};
 
 use super::key_file::is_encrypted;
+use super::stack::scrubbed;
 use crate::stored::Prepared;
 
 /// Checks a private key that is to be kept, and its certificate; the key comes back decrypted, in OpenSSH's own form.
@@ -18,7 +21,14 @@ pub fn prepare_key(
     passphrase: Option<&Passphrase>,
     certificate: Option<&str>,
 ) -> Result<Prepared, String> {
-    let text = text.expose();
+    scrubbed(|| prepare(text.expose(), passphrase, certificate))
+}
+
+fn prepare(
+    text: &str,
+    passphrase: Option<&Passphrase>,
+    certificate: Option<&str>,
+) -> Result<Prepared, String> {
     let encrypted = is_encrypted(text);
     let key = match (encrypted, passphrase) {
         (true, None) => Err("the key is encrypted, and its passphrase is not given".to_owned()),
@@ -56,7 +66,11 @@ fn decrypted(text: &str, passphrase: &Passphrase) -> Option<PrivateKey> {
 }
 
 /// Reads a key that is not encrypted.
-pub(crate) fn plain(text: &str) -> Option<PrivateKey> {
+pub(super) fn open(text: &str) -> Option<Arc<PrivateKey>> {
+    scrubbed(|| plain(text).map(Arc::new))
+}
+
+fn plain(text: &str) -> Option<PrivateKey> {
     match PrivateKey::from_openssh(text.as_bytes()) {
         Ok(key) => (!key.is_encrypted()).then_some(key),
         Err(_) => decode_secret_key(text, None).ok(),

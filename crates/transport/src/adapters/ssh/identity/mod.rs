@@ -6,6 +6,7 @@ mod kept;
 mod key_file;
 mod offer;
 mod open;
+mod stack;
 
 pub use kept::prepare_key;
 pub(crate) use offer::{Kept, Offers, SignError, Signing, collect};

@@ -17,6 +17,7 @@ use super::agent::Agent;
 use super::kept;
 use super::key_file::{self, KeyFile, Unusable};
 use super::open;
+use super::stack::scrubbed;
 use crate::adapters::ssh::handler::ClientHandler;
 use crate::adapters::ssh::resolve::Identities;
 
@@ -205,11 +206,11 @@ impl Offers {
     }
 
     fn kept(&mut self, kept: &Kept) {
-        let Some(key) = kept::plain(kept.key.expose()) else {
+        let Some(key) = kept::open(kept.key.expose()) else {
             return self.cannot(PathBuf::from(&kept.name), Unusable::NotAKey);
         };
         let public = key.public_key().clone();
-        let source = Source::Key(Arc::new(key));
+        let source = Source::Key(key);
         let certificate = kept.certificate.as_ref().map(Passphrase::expose);
         if let Some(certificate) = certificate.and_then(|text| Certificate::from_openssh(text.trim()).ok()) {
             let (name, path) = (kept.name.clone(), PathBuf::from(&kept.name));
@@ -330,11 +331,11 @@ impl russh::Signer for Signing<'_> {
             (Source::Agent(_), None) => return Err(SignError::Agent("it is gone".to_owned())),
         };
         let signed = if matches!(key.key_data(), KeypairData::Ed25519(_)) {
-            sign(&key, hash, data)
+            scrubbed(|| sign(&key, hash, data))
         } else {
             // Signing with RSA takes milliseconds: not on a thread that serves other connections. With Ed25519 it
             // takes less than the way to another thread.
-            let work = move || sign(&key, hash, data);
+            let work = move || scrubbed(|| sign(&key, hash, data));
             let signed = tokio::task::spawn_blocking(work).await;
             signed.map_err(|_| SignError::Gone)?
         };
