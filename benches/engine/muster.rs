@@ -101,6 +101,7 @@ async fn one_task(engine: &Engine, runs: u32, number: u32) -> Took {
         targets: Targets {
             hosts: vec![format!("node[000001-{runs:06}].example.net")],
             exclude: Vec::new(),
+            selector: None,
         },
         options: WorkOptions::default(),
         stdin_base64: None,

@@ -6,9 +6,12 @@ use std::hint::black_box;
 
 use muster_model::pattern::{NoGroups, expand, fold};
 use muster_model::sanitise::Sanitiser;
+use muster_model::selector::Selector;
 use muster_model::task::TaskState;
 use muster_model::wire::{Event, RunEvent, RunView, TaskReport, TaskView};
 use muster_model::{Counts, RunState, TaskId, Timestamp};
+
+mod selectors;
 
 /// A piece of work.
 pub struct Case {
@@ -35,7 +38,7 @@ pub fn find(name: &str) -> Option<Case> {
 }
 
 /// The names of all cases.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 13] = [
     "pattern: parse and evaluate, five operators",
     "pattern: refuse a wrong one",
     "pattern: expand 10,000 hosts",
@@ -47,6 +50,8 @@ pub const NAMES: [&str; 11] = [
     "wire: decode 100 events",
     "terminal: pass 1 MiB of plain text",
     "terminal: show 1 MiB in which every line sets a colour",
+    "selector: read one of five comparisons",
+    "selector: ask it for 1,000 hosts",
 ];
 
 fn prepare(name: &str) -> Case {
@@ -82,6 +87,8 @@ fn prepare(name: &str) -> Case {
                 .count()
         }),
         9 => terminal(name, "a line of a log as hosts write them, with a number 12345\n"),
+        11 => case(name, selectors::TEXT, |text| Selector::parse(text).is_ok()),
+        12 => case(name, selectors::inventory(), selectors::Inventory::ask),
         _ => terminal(
             name,
             "\x1b[31ma line of a log\x1b[0m as hosts write them, with \u{fc}n\u{ef}c\u{f6}d\u{e9}\r\n",

@@ -5,18 +5,14 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hyper::Method;
 use hyper::header::HeaderValue;
-use muster_model::host::HostRecord;
-use muster_model::inventory::CredentialName;
-use muster_model::wire::credentials::{CredentialView, PutCredential, Rekeyed};
 use muster_model::wire::{
-    Check, GroupView, Hosts, Plan, Retry, RunPage, ServerInfo, Submit, Targets, TaskPage, TaskView,
+    Check, Hosts, Plan, Retry, RunPage, ServerInfo, Submit, Targets, TaskPage, TaskView,
 };
 use muster_model::{Problem, Stream, TaskId};
-use serde::{Deserialize, Serialize};
 
 use crate::body::Download;
 use crate::follow::Events;
-use crate::request::{Query, RunsQuery, TasksQuery, encode};
+use crate::request::{RunsQuery, TasksQuery};
 use crate::send::{Again, Call, Pool};
 use crate::{Address, follow};
 
@@ -215,161 +211,6 @@ impl Client {
     /// Those of [`Client::expand`].
     pub async fn fold(&self, targets: &Targets) -> Result<Hosts, Problem> {
         self.json(Call::new(Method::POST, "/patterns/fold", Again::Yes).json(targets)?)
-            .await
-    }
-
-    /// Returns the hosts of the inventory that a pattern names; all of them without one.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Client::expand`].
-    pub async fn hosts(&self, pattern: Option<&str>) -> Result<Vec<HostRecord>, Problem> {
-        let mut query = Query::default();
-        query.add("pattern", pattern);
-        self.json(Call::get(format!("/hosts{}", query.0))).await
-    }
-
-    /// Adds hosts to the inventory.
-    ///
-    /// # Errors
-    ///
-    /// `already-exists` naming one; nothing was added then.
-    pub async fn add_hosts(&self, hosts: &[HostRecord]) -> Result<(), Problem> {
-        self.done(Call::new(Method::POST, "/hosts", Again::No).json(&hosts)?)
-            .await
-    }
-
-    /// Adds hosts to the inventory, replacing those that exist.
-    ///
-    /// # Errors
-    ///
-    /// Those of the server.
-    pub async fn set_hosts(&self, hosts: &[HostRecord]) -> Result<(), Problem> {
-        self.done(Call::new(Method::PUT, "/hosts", Again::Yes).json(&hosts)?)
-            .await
-    }
-
-    /// Removes the hosts that a pattern names from the inventory; returns how many.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-host` naming one that is not there; nothing was removed then.
-    pub async fn remove_hosts(&self, pattern: &str) -> Result<u64, Problem> {
-        let mut query = Query::default();
-        query.add("pattern", Some(pattern));
-        self.removed(format!("/hosts{}", query.0)).await
-    }
-
-    /// Returns all groups.
-    ///
-    /// # Errors
-    ///
-    /// Those of the server.
-    pub async fn groups(&self) -> Result<Vec<GroupView>, Problem> {
-        self.json(Call::get("/groups")).await
-    }
-
-    /// Returns one group.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-group`.
-    pub async fn group(&self, name: &str) -> Result<GroupView, Problem> {
-        self.json(Call::get(format!("/groups/{}", encode(name)))).await
-    }
-
-    /// Adds hosts to a group, making it where it is missing.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Client::expand`]; `invalid-request` for a name that is none.
-    pub async fn add_to_group(&self, name: &str, patterns: &[String]) -> Result<GroupView, Problem> {
-        #[derive(Serialize)]
-        struct Members<'a> {
-            hosts: &'a [String],
-        }
-        let path = format!("/groups/{}/hosts", encode(name));
-        self.json(Call::new(Method::POST, path, Again::Yes).json(&Members { hosts: patterns })?)
-            .await
-    }
-
-    /// Removes the hosts that a pattern names from a group, without one the whole group; returns how many.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-group`.
-    pub async fn remove_from_group(&self, name: &str, pattern: Option<&str>) -> Result<u64, Problem> {
-        let mut query = Query::default();
-        query.add("pattern", pattern);
-        let path = match pattern {
-            Some(_) => format!("/groups/{}/hosts{}", encode(name), query.0),
-            None => format!("/groups/{}", encode(name)),
-        };
-        self.removed(path).await
-    }
-
-    async fn removed(&self, path: String) -> Result<u64, Problem> {
-        #[derive(Deserialize)]
-        struct Removed {
-            removed: u64,
-        }
-        let Removed { removed } = self.json(Call::new(Method::DELETE, path, Again::No)).await?;
-        Ok(removed)
-    }
-
-    /// Returns all credentials: what they hold, never the secrets.
-    ///
-    /// # Errors
-    ///
-    /// Those of the server.
-    pub async fn credentials(&self) -> Result<Vec<CredentialView>, Problem> {
-        self.json(Call::get("/credentials")).await
-    }
-
-    /// Returns one credential.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-credential`.
-    pub async fn credential(&self, name: &CredentialName) -> Result<CredentialView, Problem> {
-        self.json(Call::get(format!("/credentials/{}", encode(name.as_str()))))
-            .await
-    }
-
-    /// Has a credential kept.
-    ///
-    /// # Errors
-    ///
-    /// `invalid-request`, `already-exists`, `unknown-credential`, `vault-key`; nothing was changed then.
-    pub async fn put_credential(
-        &self,
-        name: &CredentialName,
-        put: &PutCredential,
-    ) -> Result<CredentialView, Problem> {
-        let path = format!("/credentials/{}", encode(name.as_str()));
-        self.json(Call::new(Method::PUT, path, Again::No).json(put)?)
-            .await
-    }
-
-    /// Removes a credential; one that hosts use only with `force`.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-credential`; `conflict` naming how many hosts use it.
-    pub async fn remove_credential(&self, name: &CredentialName, force: bool) -> Result<(), Problem> {
-        let mut query = Query::default();
-        query.add("force", force.then_some(true));
-        let path = format!("/credentials/{}{}", encode(name.as_str()), query.0);
-        self.done(Call::new(Method::DELETE, path, Again::No)).await
-    }
-
-    /// Has every credential sealed with a new key of the vault.
-    ///
-    /// # Errors
-    ///
-    /// `conflict` where there is no new key; `vault-key`.
-    pub async fn rekey(&self) -> Result<Rekeyed, Problem> {
-        self.json(Call::new(Method::POST, "/credentials/rekey", Again::No))
             .await
     }
 

@@ -221,6 +221,7 @@ fn submit() -> Submit {
         targets: Targets {
             hosts: vec!["a".into()],
             exclude: Vec::new(),
+            selector: None,
         },
         options: WorkOptions::default(),
         stdin_base64: None,

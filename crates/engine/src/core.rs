@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
+use crate::inventory::{InMemory, Shelf};
 use crate::settle::Gathering;
 use crate::sweep::Lease;
 use crate::vault::Vault;
@@ -34,6 +35,8 @@ pub(crate) struct Core {
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
     pub(crate) vault: Vault,
+    pub(crate) copy: InMemory,
+    pub(crate) facts: Shelf,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
     claims: Mutex<HashSet<(RunKey, u32)>>,
 }
@@ -68,6 +71,8 @@ impl Core {
             slots,
             active: Active::default(),
             gathering: Gathering::default(),
+            copy: InMemory::default(),
+            facts: Shelf::default(),
             secrets: Mutex::default(),
             claims: Mutex::default(),
             settings,

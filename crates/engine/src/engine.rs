@@ -5,12 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_cache::Cache;
-use muster_model::host::HostRecord;
-use muster_model::inventory::CredentialName;
 use muster_model::pattern;
 use muster_model::problem::Code;
-use muster_model::wire::credentials::{CredentialView, PutCredential, Rekeyed};
-use muster_model::wire::{Check, GroupView, Hosts, Plan, Retry, RunPage, Submit, Targets};
+use muster_model::wire::{Check, Hosts, Plan, Retry, RunPage, Submit, Targets};
 use muster_model::{Problem, RunState, Stream, TaskId, TaskRecord};
 use muster_queue::Queue;
 use muster_runtime::{Tasks, clock, crash_point};
@@ -55,7 +52,7 @@ pub struct Settings {
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    core: Arc<Core>,
+    pub(crate) core: Arc<Core>,
 }
 
 /// The answer to a submit.
@@ -230,119 +227,6 @@ impl Engine {
         let hosts = self.core.resolve(targets).await?;
         let folded = pattern::fold(&hosts);
         Ok(Hosts { hosts, folded })
-    }
-
-    /// Returns the hosts of the inventory that a pattern names; all of them without one.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Engine::expand`].
-    pub async fn hosts(&self, pattern: Option<&str>) -> Result<Vec<HostRecord>, Problem> {
-        self.core.hosts(pattern).await
-    }
-
-    /// Adds hosts; with `replace` those that exist are replaced, else the request is refused whole.
-    ///
-    /// # Errors
-    ///
-    /// `already-exists` naming the host.
-    pub async fn put_hosts(&self, hosts: Vec<HostRecord>, replace: bool) -> Result<(), Problem> {
-        self.core.put_hosts(hosts, replace).await
-    }
-
-    /// Removes the hosts that a pattern names; returns how many.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-host` naming one that does not exist; nothing is removed then.
-    pub async fn remove_hosts(&self, pattern: &str) -> Result<u64, Problem> {
-        self.core.remove_hosts(pattern).await
-    }
-
-    /// Returns all groups.
-    ///
-    /// # Errors
-    ///
-    /// Where the database cannot be read.
-    pub async fn groups(&self) -> Result<Vec<GroupView>, Problem> {
-        self.core.groups().await
-    }
-
-    /// Returns one group.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-group`.
-    pub async fn group(&self, name: &str) -> Result<GroupView, Problem> {
-        self.core.group(name).await
-    }
-
-    /// Adds the hosts that patterns name to a group, making it where it is missing.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Engine::expand`]; `invalid-request` for a name that is none.
-    pub async fn add_to_group(&self, name: &str, patterns: &[String]) -> Result<GroupView, Problem> {
-        self.core.add_to_group(name, patterns).await
-    }
-
-    /// Removes the hosts that patterns name from a group; without patterns the whole group.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-group`.
-    pub async fn remove_from_group(&self, name: &str, patterns: &[String]) -> Result<u64, Problem> {
-        self.core.remove_from_group(name, patterns).await
-    }
-
-    /// Returns all credentials: what they hold, never the secrets.
-    ///
-    /// # Errors
-    ///
-    /// Where the database cannot be read.
-    pub async fn credentials(&self) -> Result<Vec<CredentialView>, Problem> {
-        self.core.credentials().await
-    }
-
-    /// Returns one credential.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-credential`.
-    pub async fn credential(&self, name: &CredentialName) -> Result<CredentialView, Problem> {
-        self.core.credential(name).await
-    }
-
-    /// Seals a credential and writes it.
-    ///
-    /// # Errors
-    ///
-    /// `invalid-request` naming what cannot be kept, `already-exists`, `unknown-credential`, `vault-key`; nothing was
-    /// changed then.
-    pub async fn put_credential(
-        &self,
-        name: &CredentialName,
-        put: PutCredential,
-    ) -> Result<CredentialView, Problem> {
-        self.core.put_credential(name, put).await
-    }
-
-    /// Removes a credential; one that hosts use only with `force`.
-    ///
-    /// # Errors
-    ///
-    /// `unknown-credential`; `conflict` naming how many hosts use it.
-    pub async fn remove_credential(&self, name: &CredentialName, force: bool) -> Result<(), Problem> {
-        self.core.remove_credential(name, force).await
-    }
-
-    /// Seals every credential with a new key. Ended half-way, it goes on where it is called again.
-    ///
-    /// # Errors
-    ///
-    /// `conflict` where there is no new key, or no vault yet; `vault-key`.
-    pub async fn rekey(&self) -> Result<Rekeyed, Problem> {
-        self.core.rekey().await
     }
 
     /// Checks every back end.

@@ -1,6 +1,5 @@
-//! Selectors: what a person writes to say which hosts. Today these are target expressions, groups and
-//! operators in the pattern language, and targets such as `user@host:port`; expressions over facts
-//! (`--where`) join when there are any.
+//! Target expressions: groups and operators in the pattern language, and targets such as `user@host:port`.
+//! Expressions over facts (`--where`) are a target of their own, `where_expression`.
 //!
 //! Lines that begin with `-x ` are excluded, the others included; each word is also read as a target.
 

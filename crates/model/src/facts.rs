@@ -5,6 +5,15 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+mod parse;
+
+pub use parse::{ADDRESSES, ANSWER_BYTES, DISKS, Error, TEXT_BYTES, parse};
+
+/// The script that gathers facts, for any POSIX shell: `sh -s` with this as its standard input, or a file. It needs no
+/// arguments, reads no standard input of its own, changes nothing and always exits with 0. Its standard output is for
+/// [`parse`].
+pub const GATHER: &str = include_str!("facts/gather.sh");
+
 /// What a host's facts script found. What it could not find is None or empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

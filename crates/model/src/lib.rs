@@ -16,6 +16,7 @@ pub mod quantity;
 pub mod run;
 pub mod sanitise;
 pub mod secret;
+pub mod selector;
 #[cfg(feature = "stories")]
 pub mod stories;
 pub mod task;

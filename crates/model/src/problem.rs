@@ -11,6 +11,8 @@ pub enum Code {
     InvalidRequest,
     /// A host pattern cannot be read.
     InvalidPattern,
+    /// A selector cannot be read.
+    InvalidSelector,
     /// A pattern names a group that does not exist.
     UnknownGroup,
     /// The targets are no host at all.
@@ -55,9 +57,10 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::InvalidPattern,
+        Self::InvalidSelector,
         Self::UnknownGroup,
         Self::EmptyTarget,
         Self::TargetTooLarge,
@@ -86,6 +89,7 @@ impl Code {
         match self {
             Self::InvalidRequest
             | Self::InvalidPattern
+            | Self::InvalidSelector
             | Self::UnknownGroup
             | Self::EmptyTarget
             | Self::TargetTooLarge
@@ -121,6 +125,7 @@ impl Code {
         match self {
             Self::InvalidRequest => "the request is wrong",
             Self::InvalidPattern => "the host pattern is wrong",
+            Self::InvalidSelector => "the selector is wrong",
             Self::UnknownGroup => "there is no such group",
             Self::EmptyTarget => "the targets name no host",
             Self::TargetTooLarge => "the targets are too many hosts",

@@ -24,6 +24,8 @@ pub enum Kind {
         /// Its arguments.
         args: Vec<String>,
     },
+    /// Asks hosts what they are, and keeps what they say ([`crate::facts`]).
+    Facts,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
         match self {
             Self::Command { .. } => "command",
             Self::Script { .. } => "script",
+            Self::Facts => "facts",
         }
     }
 }
@@ -263,6 +266,7 @@ impl TaskRecord {
                 }
                 line
             }
+            Kind::Facts => self.kind.name().to_owned(),
         }
     }
 }

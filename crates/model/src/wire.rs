@@ -3,7 +3,13 @@
 
 pub mod credentials;
 pub mod framed;
+mod inventory;
 mod output;
+
+pub use inventory::{
+    Difference, Does, Explained, Explanations, GroupCount, GroupView, HostFacts, Import, ImportReport,
+    Members, Step,
+};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -57,11 +63,15 @@ pub struct ServerInfo {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Targets {
-    /// Host patterns; what they name is added up.
+    /// Host patterns; what they name is added up. May be empty where a selector is given.
     pub hosts: Vec<String>,
     /// Host patterns to leave out.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// A selector ([`crate::selector`]): of these hosts, those that it fits. Without any host patterns it is asked of
+    /// every host of the inventory.
+    #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
 }
 
 /// What to do.
@@ -84,6 +94,8 @@ pub enum Work {
         /// Its text, base64.
         body_base64: String,
     },
+    /// Asks hosts what they are and keeps it: see [`crate::facts`].
+    Facts,
 }
 
 /// Options of a task. Durations in milliseconds, sizes in bytes.
@@ -409,18 +421,6 @@ pub struct Hosts {
     pub hosts: Vec<String>,
     /// The same, folded.
     pub folded: String,
-}
-
-/// A group of hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct GroupView {
-    /// Its name.
-    pub name: String,
-    /// How many hosts it has.
-    pub count: u32,
-    /// Its hosts, folded.
-    pub hosts: String,
 }
 
 /// `GET /api/v1/doctor`: one line for each back end.

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use clap::Parser;
 use muster_model::host::HostRecord;
 use muster_model::problem::Code;
+use muster_model::wire::Members;
 use muster_model::{HostName, Problem};
 use muster_runtime::Tasks;
 use muster_transport::demo::Hosts;
@@ -109,7 +110,11 @@ async fn register(context: &mut Context, hosts: &Hosts) -> Result<(), Problem> {
     let names: Vec<String> = records.iter().map(|record| record.name.to_string()).collect();
     let client = context.client().await?;
     client.add_hosts(&records).await?;
-    client.add_to_group("demo", &names).await?;
+    let members = Members {
+        hosts: names,
+        ..Members::default()
+    };
+    client.add_to_group("demo", &members).await?;
     Ok(())
 }
 

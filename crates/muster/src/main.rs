@@ -7,6 +7,7 @@
 mod cli;
 mod daemon;
 mod demo;
+mod inventory;
 mod render;
 mod repl;
 mod settings;

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod error;
 pub mod open;
 pub mod port;
+pub mod schema;
 pub mod types;
 
 pub use capabilities::Capabilities;
@@ -14,5 +15,9 @@ pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
 pub use port::{Inventory, Outputs, Store, Vault};
+pub use schema::{Schema, migrate, schema};
 pub use types::vault::{Put, Removed, SealedCredential, VaultKey};
-pub use types::{ExecutorRecord, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+pub use types::{
+    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, NewTask, OpenRun, Revision,
+    RunFilter, Submitted, TaskFilter, TaskInput,
+};

@@ -28,11 +28,15 @@ pub struct Opened {
     pub capabilities: Capabilities,
 }
 
-/// Opens `sqlite:///absolute/path/to/muster.db` or `sqlite::memory:`.
+/// Opens `sqlite:///absolute/path/to/muster.db`, `sqlite::memory:`, `postgres://user:password@host:port/database`
+/// (or `postgresql://`) or `mysql://user:password@host:port/database` (or `mariadb://`).
+///
+/// The database of a server has to be there. Where it is empty, its tables are made; one of an older release is
+/// left alone until [`crate::migrate`], because other servers may be at work on it.
 ///
 /// The path is taken as it stands, without any escapes. A file that is missing is made (mode 0600, missing
 /// folders 0700), and one of an older release is brought to the current schema. Output that is too large
-/// for the database lies beside it, in `<file>.outputs/`. A file that is not Muster's is not touched.
+/// for its run lies beside it, in `<file>.outputs/`. A file that is not Muster's is not touched.
 ///
 /// `tasks` runs the writer, which ends with [`Store::close`] or with the last clone of what is returned,
 /// and not with `tasks`' tokens: what is settled during a shutdown must still be written. So close the store
@@ -41,7 +45,10 @@ pub struct Opened {
 /// # Errors
 ///
 /// `Invalid` for a URL that is not understood, `Unsupported` naming the feature that is missing, `Corrupt`
-/// for a file that is no database or not one of Muster's, `Denied` where the file cannot be opened.
+/// for a file that is no database or not one of Muster's, `Denied` where the file cannot be opened. Of servers:
+/// `Unavailable` or `Timeout` where it cannot be reached, `Denied` where it refuses the user or the password,
+/// `NotFound` where there is no such database, `Unsupported` where the server is too old, `Conflict` where the schema
+/// is an older one, and `Corrupt` where the database holds what is not Muster's, or was written by a newer one.
 pub async fn open(url: &str, tasks: &Tasks) -> Result<Opened, Error> {
     match parse(url)? {
         Place::Memory => {
@@ -56,10 +63,20 @@ pub async fn open(url: &str, tasks: &Tasks) -> Result<Opened, Error> {
             let outputs = Logs::on_disk(Arc::clone(&database), folder.into());
             Ok(opened(database, outputs, Capabilities::ALL))
         }
+        #[cfg(feature = "postgres")]
+        Place::Postgres => {
+            let (database, outputs) = crate::adapters::postgres::open(url, tasks).await?;
+            Ok(opened(database, outputs, Capabilities::ALL))
+        }
+        #[cfg(feature = "mysql")]
+        Place::MySql => {
+            let (database, outputs) = crate::adapters::mysql::open(url, tasks).await?;
+            Ok(opened(database, outputs, Capabilities::ALL))
+        }
     }
 }
 
-fn opened(database: Arc<Database>, outputs: Logs, capabilities: Capabilities) -> Opened {
+fn opened(database: Arc<Database>, outputs: impl Outputs, capabilities: Capabilities) -> Opened {
     Opened {
         store: Arc::clone(&database) as Arc<dyn Store>,
         inventory: Arc::clone(&database) as Arc<dyn Inventory>,
@@ -69,14 +86,19 @@ fn opened(database: Arc<Database>, outputs: Logs, capabilities: Capabilities) ->
     }
 }
 
+/// Where a database is. URLs of servers are looked at by their adapters.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     Memory,
     File(PathBuf),
+    #[cfg(feature = "postgres")]
+    Postgres,
+    #[cfg(feature = "mysql")]
+    MySql,
 }
 
-fn parse(url: &str) -> Result<Place, Error> {
-    const FORM: &str = "write sqlite:///absolute/path/to/muster.db";
+pub(crate) fn parse(url: &str) -> Result<Place, Error> {
+    const FORM: &str = "write sqlite:///absolute/path/to/muster.db, or the URL of a database server";
     // Never the whole URL: those of servers hold passwords.
     let scheme: String = url
         .split(':')
@@ -88,6 +110,11 @@ fn parse(url: &str) -> Result<Place, Error> {
     let refuse = |kind, what: String| Err(Error::new(kind, format!("open the database: {what}")));
     match scheme.as_str() {
         "sqlite" => {}
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => return Ok(Place::Postgres),
+        #[cfg(feature = "mysql")]
+        "mysql" | "mariadb" => return Ok(Place::MySql),
+        #[cfg(not(all(feature = "mysql", feature = "postgres")))]
         "mysql" | "mariadb" | "postgres" | "postgresql" => {
             let feature = if scheme.starts_with("postgres") {
                 "postgres"
@@ -97,7 +124,7 @@ fn parse(url: &str) -> Result<Place, Error> {
             return refuse(
                 ErrorKind::Unsupported,
                 format!(
-                    "{scheme}:// needs the feature '{feature}', which comes with a later version; {FORM}"
+                    "{scheme}:// needs the feature '{feature}', without which this program was built; {FORM}"
                 ),
             );
         }
@@ -145,7 +172,7 @@ mod tests {
 
     #[test]
     fn every_other_form_is_refused_with_what_would_be_right() {
-        use ErrorKind::{Invalid, Unsupported};
+        use ErrorKind::Invalid;
         let table = [
             ("sqlite://muster.db", Invalid, "relative"),
             ("sqlite:muster.db", Invalid, "relative"),
@@ -156,10 +183,6 @@ mod tests {
             ("sqlite:///a.db?mode=ro", Invalid, "no parameters"),
             ("/var/lib/a.db", Invalid, "not a database"),
             ("", Invalid, "not a database"),
-            ("mysql://root@db/muster", Unsupported, "feature 'mysql'"),
-            ("mariadb://root@db/muster", Unsupported, "feature 'mysql'"),
-            ("postgres://root@db/muster", Unsupported, "feature 'postgres'"),
-            ("postgresql://root@db/muster", Unsupported, "feature 'postgres'"),
         ];
         for (url, kind, says) in table {
             let error = parse(url).unwrap_err();
@@ -171,8 +194,39 @@ mod tests {
     }
 
     #[test]
+    fn servers_have_two_schemes_each_and_without_their_feature_it_is_named() {
+        let table = [
+            ("mysql://root@db/muster", "mysql", cfg!(feature = "mysql")),
+            ("mariadb://root@db/muster", "mysql", cfg!(feature = "mysql")),
+            (
+                "postgres://root@db/muster",
+                "postgres",
+                cfg!(feature = "postgres"),
+            ),
+            (
+                "postgresql://root@db/muster",
+                "postgres",
+                cfg!(feature = "postgres"),
+            ),
+        ];
+        for (url, feature, is_there) in table {
+            match parse(url) {
+                Ok(place) => assert!(is_there, "{place:?}"),
+                Err(error) => {
+                    assert!(!is_there, "{error}");
+                    assert_eq!(error.kind, ErrorKind::Unsupported);
+                    assert!(
+                        error.to_string().contains(&format!("feature '{feature}'")),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_refusal_never_shows_a_password() {
-        for url in ["postgres://me:hunter2@db/m", "redis://me:hunter2@db"] {
+        for url in ["oracle://me:hunter2@db/m", "redis://me:hunter2@db"] {
             assert!(!parse(url).unwrap_err().to_string().contains("hunter2"));
         }
     }

@@ -5,10 +5,14 @@ mod vault;
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_model::host::HostRecord;
+use muster_model::inventory::Group;
 use muster_model::{ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
 
 use crate::error::Error;
-use crate::types::{GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+use crate::types::{
+    Changed, Edit, GroupRecord, HostChanges, HostFacts, NewTask, OpenRun, Revision, RunFilter, Submitted,
+    TaskFilter, TaskInput,
+};
 use muster_model::run::Applied;
 pub use vault::Vault;
 
@@ -83,14 +87,20 @@ pub trait Store: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// The inventory: hosts and groups, many to many.
+/// The inventory: hosts with their facts, and groups, many to many.
+///
+/// Names are exact: `Web1` and `web1` are two hosts.
 #[async_trait]
 pub trait Inventory: Send + Sync + 'static {
-    /// Adds a host; `AlreadyExists` where the name is taken.
-    async fn add_host(&self, host: HostRecord) -> Result<(), Error>;
+    /// Makes changes, in their order and in one transaction: all of them or none. Where `seen` is given and the
+    /// inventory has changed since, nothing is done: `Conflict`. Returns the counter after it.
+    ///
+    /// `AlreadyExists` for a host to be added whose name is taken, `NotFound` for a group that is not there,
+    /// `Invalid` for a group that would hold itself; each names it.
+    async fn change(&self, edits: Vec<Edit>, seen: Option<Revision>) -> Result<Changed, Error>;
 
-    /// Adds or replaces hosts, in one transaction.
-    async fn put_hosts(&self, hosts: Vec<HostRecord>) -> Result<(), Error>;
+    /// Returns the counters that grow with every change.
+    async fn revision(&self) -> Result<Revision, Error>;
 
     /// Returns a host.
     async fn host(&self, name: &str) -> Result<Option<HostRecord>, Error>;
@@ -101,24 +111,30 @@ pub trait Inventory: Send + Sync + 'static {
     /// Returns all hosts, by name.
     async fn hosts(&self) -> Result<Vec<HostRecord>, Error>;
 
-    /// Removes hosts, from their groups too; returns how many there were.
-    async fn remove_hosts(&self, names: &[String]) -> Result<u64, Error>;
+    /// Returns the names of at most `limit` hosts that begin with `prefix`, by name. For completion: what it costs does
+    /// not grow with the inventory.
+    async fn host_names(&self, prefix: &str, limit: u32) -> Result<Vec<String>, Error>;
 
-    /// Adds hosts to a group, making the group where it is missing. Names need not be in the inventory:
-    /// a group may name hosts that only `ssh_config` knows.
-    async fn add_to_group(&self, group: &str, hosts: &[String]) -> Result<(), Error>;
+    /// Returns what has changed since `seen`: hosts and facts that are new or other. Where hosts were removed since,
+    /// it is the whole inventory and says so. Changes that are made meanwhile may be in it, and come again the next
+    /// time.
+    async fn changed_since(&self, seen: Option<Revision>) -> Result<HostChanges, Error>;
 
-    /// Removes hosts from a group; returns how many were in it. The group stays, even when empty.
-    async fn remove_from_group(&self, group: &str, hosts: &[String]) -> Result<u64, Error>;
+    /// Keeps what hosts said of themselves, replacing what was kept; returns how many of them are hosts of the
+    /// inventory. Facts of others are left out.
+    async fn put_facts(&self, facts: Vec<HostFacts>) -> Result<u64, Error>;
 
-    /// Removes a group; tells whether there was one.
-    async fn remove_group(&self, group: &str) -> Result<bool, Error>;
+    /// Returns the facts of these hosts, where there are any, in no order.
+    async fn facts_named(&self, names: &[String]) -> Result<Vec<HostFacts>, Error>;
 
-    /// Returns a group's hosts, by name; None where there is no such group.
-    async fn group(&self, group: &str) -> Result<Option<Vec<String>>, Error>;
+    /// Returns a group with what is directly in it, each by name; None where there is no such group.
+    async fn group(&self, name: &str) -> Result<Option<Group>, Error>;
 
-    /// Returns all groups with their hosts counted (one grouped query), by name.
-    async fn groups(&self) -> Result<Vec<GroupRecord>, Error>;
+    /// Returns all groups with what is directly in them, by name.
+    async fn groups(&self) -> Result<Vec<Group>, Error>;
+
+    /// Returns all groups, by name, each with how many different hosts are in it and in the groups that it holds.
+    async fn groups_counted(&self) -> Result<Vec<GroupRecord>, Error>;
 }
 
 /// The output of runs: one log of frames ([`muster_model::output`]) for each attempt of a run.
@@ -127,7 +143,9 @@ pub trait Inventory: Send + Sync + 'static {
 #[async_trait]
 pub trait Outputs: Send + Sync + 'static {
     /// Appends whole frames to the log of a run's attempt at `at`, which must be its end: `Conflict`
-    /// where it is not. Survives the death of the process when it returns. Returns the new end.
+    /// where it is not, `TooLarge` for more than 8 MiB at once. Survives the death of the process when it returns.
+    /// Returns the new end. Where the answer of a database server is lost, the outcome is unknown: an append at the
+    /// same place tells, which is a conflict where the first one was done.
     async fn append(&self, run: RunKey, attempt: u32, at: u64, frames: Bytes) -> Result<u64, Error>;
 
     /// Returns at most `most` bytes of the log from `from` (a frame's start), whole frames only, at least

@@ -3,8 +3,11 @@
 pub mod vault;
 
 use bytes::Bytes;
+use muster_model::facts::Facts;
+use muster_model::host::HostRecord;
+use muster_model::inventory::GroupName;
 use muster_model::{
-    Endpoint, ExecutorId, Kind, Options, RunKey, RunState, TaskId, TaskRecord, TaskState, Timestamp,
+    Endpoint, ExecutorId, HostName, Kind, Options, RunKey, RunState, TaskId, TaskRecord, TaskState, Timestamp,
 };
 
 /// A task to be written.
@@ -118,7 +121,76 @@ pub struct RunFilter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupRecord {
     /// Its name.
-    pub name: String,
-    /// How many hosts it has.
+    pub name: GroupName,
+    /// How many different hosts are in it and in the groups that it holds.
     pub count: u32,
+    /// How many groups are directly in it.
+    pub groups: u32,
+}
+
+/// A change of the inventory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Adds hosts whose names are free.
+    AddHosts(Vec<HostRecord>),
+    /// Adds hosts or replaces them; the last one of a name counts.
+    PutHosts(Vec<HostRecord>),
+    /// Removes hosts, from their groups too, and their facts; names that are not there are passed over.
+    RemoveHosts(Vec<String>),
+    /// Makes groups where they are missing.
+    AddGroups(Vec<GroupName>),
+    /// Removes groups, from others too; names that are not there are passed over.
+    RemoveGroups(Vec<GroupName>),
+    /// Puts hosts into groups.
+    AddMembers(Vec<(GroupName, HostName)>),
+    /// Takes hosts out of groups. The groups stay, even when empty.
+    RemoveMembers(Vec<(GroupName, HostName)>),
+    /// Puts groups (the second) into groups (the first).
+    AddChildren(Vec<(GroupName, GroupName)>),
+    /// Takes groups (the second) out of groups (the first).
+    RemoveChildren(Vec<(GroupName, GroupName)>),
+}
+
+/// What a change did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// The counters after it.
+    pub revision: Revision,
+    /// For each edit, in order, how many of what it named it found (removals) or wrote (the others).
+    pub counts: Vec<u64>,
+}
+
+/// The counters of the inventory. They only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Revision {
+    /// Grows with every change.
+    pub now: i64,
+    /// What `now` was when hosts were last removed.
+    pub removed: i64,
+    /// What `now` was when a group or what is in one last changed.
+    pub groups: i64,
+}
+
+/// What a host said of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostFacts {
+    /// The host.
+    pub host: HostName,
+    /// What it said.
+    pub facts: Facts,
+    /// When.
+    pub gathered_at: Timestamp,
+}
+
+/// What is new in the inventory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostChanges {
+    /// The counters before it was read.
+    pub revision: Revision,
+    /// Whether this is the whole inventory, and what is not in it is gone.
+    pub whole: bool,
+    /// Hosts.
+    pub hosts: Vec<HostRecord>,
+    /// Facts.
+    pub facts: Vec<HostFacts>,
 }

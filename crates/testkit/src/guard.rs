@@ -33,10 +33,16 @@ pub(crate) struct Guard {
 impl Guard {
     /// Starts `command` (none: only holds what carries the mark) with its output appended to `dir/log`.
     pub(crate) fn start(dir: &Path, mark: &str, command: &[String]) -> Result<Self> {
+        Self::start_asking(dir, mark, "", command)
+    }
+
+    /// The same for a server that leaves something behind when it is killed: before it is, it gets the signal
+    /// `ask` and a moment to end by itself.
+    pub(crate) fn start_asking(dir: &Path, mark: &str, ask: &str, command: &[String]) -> Result<Self> {
         let mut shell = Command::new("/bin/sh")
             .args(["-c", SCRIPT, "muster-testkit-guard"])
             .arg(dir)
-            .arg(mark)
+            .args([mark, ask])
             .args(command)
             .env_clear()
             .env("PATH", PATH)

@@ -1,10 +1,11 @@
 # Holds what a test started, and ends it with the test.
 #
-# Arguments: the folder, the mark, then the server's command line (or nothing). Standard input is a pipe from
+# Arguments: the folder, the mark, the signal that asks the server to end (or nothing: it is killed at once), then
+# the server's command line (or nothing). Standard input is a pipe from
 # the test. A line on it announces an orderly end, in which the test removes the folder itself; the end of the
 # pipe is the end, and without such a line (the test was killed) the folder goes too.
-dir=$1 mark=$2
-shift 2
+dir=$1 mark=$2 ask=$3
+shift 3
 server=
 if [ $# -gt 0 ]; then
     "$@" >>"$dir/log" 2>&1 &
@@ -39,6 +40,14 @@ victims() {
     } | sort -un
 }
 
+if [ -n "$server" ] && [ -n "$ask" ] && kill -"$ask" "$server"; then
+    # Two seconds at most; a child that has ended and was not waited for is a zombie.
+    moment=0
+    while [ "$moment" -lt 200 ] && ! grep -qs '^State:[[:space:]]*Z' "/proc/$server/status"; do
+        sleep 0.01
+        moment=$((moment + 1))
+    done
+fi
 [ -n "$server" ] && kill -STOP "$server"
 round=0
 while [ "$round" -lt 100 ]; do

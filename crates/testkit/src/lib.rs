@@ -1,16 +1,20 @@
 #![doc = include_str!("../README.md")]
 
+pub mod ansible;
+pub mod database;
 mod error;
 mod guard;
 pub mod home;
 pub mod hostile;
 pub mod keys;
 pub mod ports;
+mod private;
 pub mod proc;
 pub mod require;
 pub mod sshd;
 pub mod wait;
 
+pub use database::{Disk, MariaDb, Postgres};
 pub use error::{Error, Missing, Result};
 pub use home::Home;
 pub use keys::KeyKind;

@@ -82,6 +82,7 @@ pub fn by_request(world: &World<'_>, plan: &Plan) -> Result<Sent, Broken> {
         targets: Targets {
             hosts: case.hosts(),
             exclude: Vec::new(),
+            selector: None,
         },
         options: WorkOptions {
             retries: sent.retries,

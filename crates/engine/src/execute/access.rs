@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use muster_model::wire::Secrets;
 use muster_model::{Kind, Options, Problem, Secret};
 use muster_transport::{Access, Exec, Sudo, What};
@@ -36,6 +37,11 @@ pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, sudo_password: O
             name: name.clone(),
             body: live.input.script.clone().unwrap_or_default(),
             args: args.clone(),
+        },
+        Kind::Facts => What::Script {
+            name: "facts".to_owned(),
+            body: Bytes::from_static(muster_model::facts::GATHER.as_bytes()),
+            args: Vec::new(),
         },
     };
     Exec {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use muster_model::run::Change;
 use muster_model::{
-    Endpoint, ErrorKind, Options, Outcome, Reach, RunState, Secret, TaskId, Transition, Unreachable, limits,
+    Endpoint, ErrorKind, Kind, Options, Outcome, Reach, RunState, Secret, TaskId, Transition, Unreachable,
+    limits,
 };
 use muster_runtime::{Backoff, CancellationToken, clock, crash_point};
 use muster_store::Applied;
@@ -264,8 +265,18 @@ impl Core {
         crash_point!(CommandEnded);
         output.step(true).await;
         crash_point!(OutputFlushed);
-        let outcome = outcome_of(ended, &output, options.timeout);
+        let mut outcome = outcome_of(ended, &output, options.timeout);
         let inline = output.inline();
+        if live.record.kind == Kind::Facts && outcome.state == RunState::Succeeded {
+            // Kept before the run says that it succeeded.
+            if let Err(why) = self.keep_facts(live, work, inline.as_ref()).await {
+                outcome = Outcome {
+                    state: RunState::Failed,
+                    error: Some(why),
+                    ..outcome
+                };
+            }
+        }
         again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, inline)
     }
 

@@ -28,6 +28,7 @@ pub(crate) fn describe(kind: &Kind, options: &Options, hosts: &[(String, Endpoin
             .chain(args.iter().map(String::as_str))
             .collect::<Vec<_>>()
             .join(" "),
+        Kind::Facts => Kind::Facts.name().to_owned(),
     };
     Plan {
         total: u32::try_from(hosts.len()).unwrap_or(u32::MAX),

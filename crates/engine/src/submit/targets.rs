@@ -1,6 +1,7 @@
 //! From patterns to hosts, and from hosts to how they are reached.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use muster_model::host::HostRecord;
 use muster_model::pattern::{self, Groups};
@@ -10,17 +11,18 @@ use muster_model::{Endpoint, Problem, Reach, Target, limits};
 
 use crate::core::Core;
 use crate::fault;
+use crate::inventory::Membership;
 
 /// The inventory as far as a pattern needs it, read before the pattern is.
 #[derive(Default)]
 pub(crate) struct Inventory {
-    groups: HashMap<String, Vec<String>>,
+    membership: Option<Arc<Membership>>,
     all: Vec<String>,
 }
 
 impl Groups for Inventory {
     fn members(&self, group: &str) -> Option<Vec<String>> {
-        self.groups.get(group).cloned()
+        self.membership.as_ref()?.members(group)
     }
 
     fn all(&self) -> Vec<String> {
@@ -29,13 +31,35 @@ impl Groups for Inventory {
 }
 
 impl Core {
-    /// Returns the hosts that patterns name, in the order of the pattern language; possibly none.
+    /// Returns the hosts that targets name, in the order of the pattern language; possibly none.
     pub(crate) async fn resolve(&self, targets: &Targets) -> Result<Vec<String>, Problem> {
-        let inventory = self
-            .inventory_for(targets.hosts.iter().chain(&targets.exclude))
-            .await?;
+        match &targets.selector {
+            None => self.expand_patterns(&targets.hosts, &targets.exclude).await,
+            Some(selector) if targets.hosts.is_empty() && targets.exclude.is_empty() => {
+                self.select(None, selector).await
+            }
+            Some(selector) => {
+                let all = ["@*".to_owned()];
+                let hosts = if targets.hosts.is_empty() {
+                    &all
+                } else {
+                    targets.hosts.as_slice()
+                };
+                let hosts = self.expand_patterns(hosts, &targets.exclude).await?;
+                self.select(Some(hosts), selector).await
+            }
+        }
+    }
+
+    /// Returns the hosts that patterns name.
+    pub(crate) async fn expand_patterns(
+        &self,
+        hosts: &[String],
+        exclude: &[String],
+    ) -> Result<Vec<String>, Problem> {
+        let inventory = self.inventory_for(hosts.iter().chain(exclude)).await?;
         // A million hosts take half a second: not on a thread that others wait for.
-        let Targets { hosts, exclude } = targets.clone();
+        let (hosts, exclude) = (hosts.to_vec(), exclude.to_vec());
         let expand = move || pattern::expand_all(&hosts, &exclude, &inventory);
         let expanded = self.tasks.blocking("expand a pattern", expand).await;
         expanded
@@ -47,17 +71,8 @@ impl Core {
     pub(crate) async fn targets(&self, targets: &Targets) -> Result<Vec<(String, Endpoint)>, Problem> {
         let hosts = self.resolve(targets).await?;
         if hosts.is_empty() {
-            let named: String = targets.hosts.join(" ").chars().take(200).collect();
-            let without: String = targets.exclude.join(" ").chars().take(200).collect();
-            let without = if without.is_empty() {
-                without
-            } else {
-                format!(" without '{without}'")
-            };
-            return Err(
-                Problem::new(Code::EmptyTarget, format!("'{named}'{without} names no host"))
-                    .hint("`muster hosts expand PATTERN` shows what a pattern names"),
-            );
+            return Err(Problem::new(Code::EmptyTarget, no_host(targets))
+                .hint("`muster hosts expand PATTERN --where SELECTOR --explain` shows what a target names"));
         }
         if hosts.len() as u64 > limits::HOSTS_PER_TASK {
             let count = hosts.len();
@@ -120,23 +135,40 @@ impl Core {
         }
         let store = &self.rooms.database.inventory;
         let mut inventory = Inventory::default();
-        if groups_named {
-            for group in store.groups().await.map_err(|error| fault::of_store(&error))? {
-                let hosts = store
-                    .group(&group.name)
-                    .await
-                    .map_err(|error| fault::of_store(&error))?;
-                inventory.groups.insert(group.name, hosts.unwrap_or_default());
-            }
+        if groups_named || all_named {
+            inventory.membership = Some(self.copy.membership(store.as_ref()).await?);
         }
         if all_named {
-            let hosts = store.hosts().await.map_err(|error| fault::of_store(&error))?;
-            let mut all: BTreeSet<String> = hosts.into_iter().map(|host| host.name.to_string()).collect();
-            all.extend(inventory.groups.values().flatten().cloned());
+            let hosts = store.host_names("", u32::MAX).await;
+            let mut all: BTreeSet<String> = hosts
+                .map_err(|error| fault::of_store(&error))?
+                .into_iter()
+                .collect();
+            if let Some(membership) = &inventory.membership {
+                all.extend(membership.hosts().map(ToString::to_string));
+            }
             inventory.all = all.into_iter().collect();
         }
         Ok(inventory)
     }
+}
+
+/// Says that targets name no host.
+fn no_host(targets: &Targets) -> String {
+    let shown = |text: &str| text.chars().take(200).collect::<String>();
+    let mut told = match targets.hosts.as_slice() {
+        [] if targets.selector.is_none() => return "the targets name no host".to_owned(),
+        [] => "the inventory".to_owned(),
+        hosts => format!("'{}'", shown(&hosts.join(" "))),
+    };
+    if !targets.exclude.is_empty() {
+        told.push_str(&format!(" without '{}'", shown(&targets.exclude.join(" "))));
+    }
+    match &targets.selector {
+        None => told.push_str(" names no host"),
+        Some(selector) => told.push_str(&format!(" has no host where {}", shown(selector))),
+    }
+    told
 }
 
 /// What was typed goes before what the inventory says.
@@ -153,7 +185,7 @@ fn endpoint(target: Target, record: Option<&HostRecord>) -> Endpoint {
             .user
             .or_else(|| record.and_then(|record| record.user.clone())),
         port: target.port.or_else(|| record.and_then(|record| record.port)),
-        credential: None,
+        credential: record.and_then(|record| record.credential.clone()),
     }
 }
 

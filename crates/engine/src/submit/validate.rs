@@ -87,6 +87,12 @@ pub(crate) fn work(submit: &Submit) -> Result<(Kind, TaskInput), Problem> {
                 },
             ))
         }
+        Work::Facts => {
+            if stdin.is_some() {
+                return Err(wrong("gathering facts reads no standard input"));
+            }
+            Ok((Kind::Facts, TaskInput::default()))
+        }
     }
 }
 

@@ -164,6 +164,7 @@ pub fn submit(command: &str, hosts: &str, options: WorkOptions) -> Submit {
         targets: Targets {
             hosts: vec![hosts.into()],
             exclude: Vec::new(),
+            selector: None,
         },
         options,
         stdin_base64: None,

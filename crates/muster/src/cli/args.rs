@@ -10,8 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
 pub use credentials::{Contents, Credentials};
-pub use inventory::{Groups, Hosts, Ping, Record};
-pub use task::{Login, Run, Script, Secrets, Task};
+pub use inventory::{Facts, Groups, Hosts, Import, Ping, Record};
+pub use task::{Login, Narrowed, Run, Script, Secrets, Task};
 
 /// Run commands on many machines at once.
 ///

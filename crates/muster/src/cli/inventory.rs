@@ -1,27 +1,36 @@
 //! The commands about hosts and groups.
 
-mod import;
+mod facts;
+mod groups;
+mod transfer;
+
+pub use groups::groups;
 
 use std::io::{self, IsTerminal, Write};
 
 use muster_client::exit;
 use muster_model::host::HostRecord;
+use muster_model::inventory::InvalidName;
 use muster_model::pattern::{self, NoGroups};
 use muster_model::wire::Targets;
 use muster_model::{HostName, Problem, problem::Code};
 
-use super::args::{Groups, Hosts, Record};
+use super::args::{Hosts, Narrowed, Record};
 use super::context::Context;
 use super::input::{self, Stdin};
 use super::stop::{Stop, unwritable};
-use super::task;
+use super::{submit, task};
 use crate::render::table::Table;
 use crate::render::{sanitise, words};
 
 /// `hosts …`.
 pub async fn hosts(context: &mut Context, command: &Hosts) -> Result<u8, Stop> {
     match command {
-        Hosts::List { pattern, json } => list_hosts(context, pattern.as_deref(), *json).await?,
+        Hosts::List {
+            pattern,
+            selector,
+            json,
+        } => list_hosts(context, pattern.as_deref(), selector.as_deref(), *json).await?,
         Hosts::Add(record) => {
             let hosts = new_records(&input::hosts(&record.hosts, context.stdin)?, record)?;
             context.client().await?.add_hosts(&hosts).await?;
@@ -35,15 +44,25 @@ pub async fn hosts(context: &mut Context, command: &Hosts) -> Result<u8, Stop> {
             let removed = context.client().await?.remove_hosts(&pattern).await?;
             told(context, removed, "removed").await;
         }
-        Hosts::Import { file, replace } => import_hosts(context, file, *replace).await?,
+        Hosts::Import(args) => transfer::import(context, args).await?,
+        Hosts::Export { format } => transfer::export(context, *format).await?,
+        Hosts::Facts(args) => return Box::pin(facts::facts(context, args)).await,
         Hosts::Ping(args) => return Box::pin(task::ping(context, args)).await,
-        Hosts::Expand { patterns, exclude } => {
-            let targets = targets(patterns, exclude, context.stdin)?;
+        Hosts::Expand {
+            patterns,
+            narrowed,
+            explain: asked,
+        } => {
+            let targets = submit::targets(input::hosts(patterns, context.stdin)?, narrowed);
+            if *asked {
+                return explain(context, &targets, false).await;
+            }
             let found = context.client().await?.expand(&targets).await?;
             write_lines(found.hosts.iter().map(String::as_str))?;
         }
-        Hosts::Fold { hosts, exclude } => {
-            let targets = targets(&or_stdin(hosts), exclude, context.stdin)?;
+        Hosts::Fold { hosts, narrowed } => {
+            let hosts = input::hosts(&or_stdin(hosts, narrowed), context.stdin)?;
+            let targets = submit::targets(hosts, narrowed);
             let found = context.client().await?.fold(&targets).await?;
             write_lines(std::iter::once(found.folded.as_str()))?;
         }
@@ -65,16 +84,9 @@ fn named(words: &[String]) -> Result<String, Problem> {
     Ok(words.join(","))
 }
 
-fn targets(hosts: &[String], exclude: &[String], stdin: Stdin) -> Result<Targets, Problem> {
-    Ok(Targets {
-        hosts: input::hosts(hosts, stdin)?,
-        exclude: exclude.to_vec(),
-    })
-}
-
 /// `hosts fold` alone reads standard input, as `nodeset -f` does.
-fn or_stdin(hosts: &[String]) -> Vec<String> {
-    if hosts.is_empty() && !io::stdin().is_terminal() {
+fn or_stdin(hosts: &[String], narrowed: &Narrowed) -> Vec<String> {
+    if hosts.is_empty() && narrowed.selector.is_none() && !io::stdin().is_terminal() {
         vec!["-".to_owned()]
     } else {
         hosts.to_vec()
@@ -89,7 +101,10 @@ fn or_stdin(hosts: &[String]) -> Vec<String> {
 pub fn resolve(command: &mut Hosts) -> Result<(), Problem> {
     match command {
         Hosts::Expand { patterns: words, .. } => *words = input::hosts(words, Stdin::Free)?,
-        Hosts::Fold { hosts: words, .. } => *words = input::hosts(&or_stdin(words), Stdin::Free)?,
+        Hosts::Fold {
+            hosts: words,
+            narrowed,
+        } => *words = input::hosts(&or_stdin(words, narrowed), Stdin::Free)?,
         _ => {}
     }
     Ok(())
@@ -102,19 +117,21 @@ pub fn resolve(command: &mut Hosts) -> Result<(), Problem> {
 ///
 /// Where a pattern is wrong or the output cannot be written.
 pub fn locally(command: &Hosts) -> Option<Result<u8, Stop>> {
-    let (words, exclude, folds) = match command {
-        Hosts::Expand { patterns, exclude } => (patterns, exclude, false),
-        Hosts::Fold { hosts, exclude } => (hosts, exclude, true),
+    let (words, narrowed, folds) = match command {
+        Hosts::Expand {
+            patterns,
+            narrowed,
+            explain: false,
+        } => (patterns, narrowed, false),
+        Hosts::Fold { hosts, narrowed } => (hosts, narrowed, true),
         _ => return None,
     };
     let needs_more = |text: &String| text.contains(['@', '*', '?']) || text == "-";
-    if words.is_empty() || words.iter().chain(exclude).any(needs_more) {
+    let asks = narrowed.selector.is_some() || words.iter().chain(&narrowed.exclude).any(needs_more);
+    if words.is_empty() || asks {
         return None;
     }
-    let targets = Targets {
-        hosts: words.clone(),
-        exclude: exclude.clone(),
-    };
+    let targets = submit::targets(words.clone(), narrowed);
     Some(expand_here(&targets, folds))
 }
 
@@ -146,20 +163,25 @@ fn write_lines<'a>(lines: impl Iterator<Item = &'a str>) -> Result<(), Stop> {
         })
 }
 
-async fn list_hosts(context: &mut Context, pattern: Option<&str>, json: bool) -> Result<(), Stop> {
-    let hosts = context.client().await?.hosts(pattern).await?;
+async fn list_hosts(
+    context: &mut Context,
+    pattern: Option<&str>,
+    selector: Option<&str>,
+    json: bool,
+) -> Result<(), Stop> {
+    let hosts = context.client().await?.hosts(pattern, selector).await?;
     if json {
         return context.print_json(&hosts).await;
     }
     if hosts.is_empty() {
-        let told = match pattern {
+        let told = match pattern.or(selector) {
             Some(_) => "no host of the inventory is named by that",
             None => "the inventory is empty: `muster hosts add HOST…` adds hosts",
         };
         context.notice(told).await;
         return Ok(());
     }
-    let mut table = Table::new(&["HOST", "ADDRESS", "USER", "PORT", "LABELS"]);
+    let mut table = Table::new(&["HOST", "ADDRESS", "USER", "PORT", "CREDENTIAL", "LABELS"]);
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for host in &hosts {
         let labels: Vec<String> = host
@@ -176,6 +198,7 @@ async fn list_hosts(context: &mut Context, pattern: Option<&str>, json: bool) ->
             or_dash(address),
             or_dash(host.user.clone()),
             or_dash(host.port.map(|port| port.to_string())),
+            or_dash(host.credential.as_ref().map(ToString::to_string)),
             or_dash((!labels.is_empty()).then(|| labels.join(" "))),
         ]);
     }
@@ -193,7 +216,7 @@ fn new_records(patterns: &[String], fields: &Record) -> Result<Vec<HostRecord>, 
     }
     let mut records: Vec<HostRecord> = names.into_iter().map(bare).collect();
     for record in &mut records {
-        apply(record, fields);
+        apply(record, fields)?;
     }
     Ok(records)
 }
@@ -238,7 +261,7 @@ fn bare(name: HostName) -> HostRecord {
 }
 
 /// Puts what was typed into a record; an empty text takes the field away.
-fn apply(record: &mut HostRecord, fields: &Record) {
+fn apply(record: &mut HostRecord, fields: &Record) -> Result<(), Problem> {
     let text = |given: &Option<String>, field: &mut Option<String>| {
         if let Some(given) = given {
             *field = Some(given.clone()).filter(|text| !text.is_empty());
@@ -259,6 +282,16 @@ fn apply(record: &mut HostRecord, fields: &Record) {
             record.labels.insert(key.clone(), value.clone());
         }
     }
+    if let Some(name) = &fields.credential {
+        record.credential = match name.as_str() {
+            "" => None,
+            name => Some(name.parse().map_err(|error: InvalidName| {
+                Problem::new(Code::InvalidRequest, error.to_string())
+                    .hint("`muster credentials list` lists the credentials")
+            })?),
+        };
+    }
+    Ok(())
 }
 
 async fn change_hosts(context: &mut Context, fields: &Record) -> Result<(), Stop> {
@@ -271,8 +304,9 @@ async fn change_hosts(context: &mut Context, fields: &Record) -> Result<(), Stop
         .into());
     }
     let client = context.client().await?;
+    let pattern: Vec<&str> = names.iter().map(HostName::as_str).collect();
     let mut known: std::collections::HashMap<HostName, HostRecord> = client
-        .hosts(None)
+        .hosts(Some(&pattern::fold(&pattern)), None)
         .await?
         .into_iter()
         .map(|record| (record.name.clone(), record))
@@ -286,7 +320,7 @@ async fn change_hosts(context: &mut Context, fields: &Record) -> Result<(), Stop
             )
             .hint(format!("`muster hosts add {name}` adds it"))
         })?;
-        apply(&mut record, fields);
+        apply(&mut record, fields)?;
         changed.push(record);
     }
     client.set_hosts(&changed).await?;
@@ -296,93 +330,34 @@ async fn change_hosts(context: &mut Context, fields: &Record) -> Result<(), Stop
     Ok(())
 }
 
-async fn import_hosts(context: &mut Context, file: &std::path::Path, replace: bool) -> Result<(), Stop> {
-    let bytes = input::file(
-        file,
-        "file of hosts",
-        muster_model::limits::REQUEST_BYTES,
-        context.stdin,
-    )?;
-    let hosts = import::read(&bytes, &file.display().to_string())?;
-    let client = context.client().await?;
-    if replace {
-        client.set_hosts(&hosts).await?;
+/// Says which part of the targets lets each host in or keeps it out.
+///
+/// # Errors
+///
+/// Those of the server.
+pub async fn explain(context: &mut Context, targets: &Targets, json: bool) -> Result<u8, Stop> {
+    let told = context.client().await?.explain(targets).await?;
+    if json {
+        context.print_json(&told).await?;
+        return Ok(exit::SUCCESS);
+    }
+    let mut text = String::new();
+    for host in &told.hosts {
+        let sign = if host.chosen { "in " } else { "out" };
+        text.push_str(&format!("{sign} {}\n", sanitise::line(&host.host)));
+        for why in &host.why {
+            text.push_str(&format!("      {}\n", sanitise::line(why)));
+        }
+    }
+    context.print(&text).await?;
+    let told_of = u64::try_from(told.hosts.len()).unwrap_or(u64::MAX);
+    let all = told.chosen + told.left_out;
+    let first = if told_of < all {
+        format!("; the first {told_of} are explained")
     } else {
-        client.add_hosts(&hosts).await?;
-    }
-    context
-        .notice(&format!("{} imported", words::hosts(hosts.len())))
-        .await;
-    Ok(())
-}
-
-/// `groups …`.
-pub async fn groups(context: &mut Context, command: &Groups) -> Result<u8, Stop> {
-    let client = context.client().await?;
-    match command {
-        Groups::List { json } => {
-            let groups = client.groups().await?;
-            if *json {
-                context.print_json(&groups).await?;
-            } else if groups.is_empty() {
-                context
-                    .notice("there are no groups: `muster groups add GROUP HOST…` makes one")
-                    .await;
-            } else {
-                let mut table = Table::new(&["GROUP", "COUNT", "HOSTS"]);
-                for group in groups {
-                    table.row([group.name, group.count.to_string(), group.hosts]);
-                }
-                context.print(&table.text()).await?;
-            }
-        }
-        Groups::Show { name, json } => {
-            let group = client.group(name).await?;
-            if *json {
-                context.print_json(&group).await?;
-            } else {
-                let targets = Targets {
-                    hosts: vec![format!("@{}", group.name)],
-                    exclude: Vec::new(),
-                };
-                let found = client.expand(&targets).await?;
-                write_lines(found.hosts.iter().map(String::as_str))?;
-            }
-        }
-        Groups::Add { name, hosts } => {
-            let hosts = input::hosts(hosts, context.stdin)?;
-            let group = client.add_to_group(name, &hosts).await?;
-            context
-                .notice(&format!(
-                    "group {} has {}",
-                    sanitise::line(&group.name),
-                    words::hosts(usize::try_from(group.count).unwrap_or(usize::MAX))
-                ))
-                .await;
-        }
-        Groups::Rm { name, hosts } if hosts.is_empty() => {
-            client.remove_from_group(name, None).await?;
-            context
-                .notice(&format!("group {} removed", sanitise::line(name)))
-                .await;
-        }
-        Groups::Rm { name, hosts } => {
-            let pattern = named(&input::hosts(hosts, context.stdin)?)?;
-            let removed = client.remove_from_group(name, Some(&pattern)).await?;
-            if removed == 0 {
-                let group = sanitise::line(name);
-                let told = format!("none of '{}' is in group {group}", sanitise::line(&pattern));
-                return Err(Problem::new(Code::InvalidRequest, told)
-                    .hint(format!("`muster groups show {group}` lists its hosts"))
-                    .into());
-            }
-            told(
-                context,
-                removed,
-                &format!("taken out of group {}", sanitise::line(name)),
-            )
-            .await;
-        }
-    }
+        String::new()
+    };
+    let notice = format!("{} of {all} hosts are chosen{first}", told.chosen);
+    context.notice(&notice).await;
     Ok(exit::SUCCESS)
 }

@@ -9,7 +9,7 @@ use muster_model::problem::Code;
 use muster_model::wire::{self, Submit, WorkOptions};
 use muster_model::{Problem, limits};
 
-use super::args::{Login, Run, Script, Secrets, Task};
+use super::args::{Login, Narrowed, Run, Script, Secrets, Task};
 use super::input::{self, Stdin};
 use super::stop::Stop;
 use crate::settings::Settings;
@@ -117,10 +117,7 @@ fn task(
     Ok(Submit {
         request_id: request_id()?,
         work,
-        targets: wire::Targets {
-            hosts,
-            exclude: args.targets.exclude.clone(),
-        },
+        targets: targets(hosts, &args.targets.narrowed),
         options,
         stdin_base64,
         // A dry run logs in nowhere.
@@ -133,27 +130,30 @@ fn task(
     })
 }
 
-/// Returns a request that only logs in.
+/// Returns which hosts are meant.
+pub fn targets(hosts: Vec<String>, narrowed: &Narrowed) -> wire::Targets {
+    wire::Targets {
+        hosts,
+        exclude: narrowed.exclude.clone(),
+        selector: narrowed.selector.clone(),
+    }
+}
+
+/// Returns a request with nothing to choose but the hosts and how to come in.
 ///
 /// # Errors
 ///
 /// As for [`run`].
-pub fn ping(
-    hosts: &[String],
-    exclude: &[String],
+pub fn plain(
+    work: wire::Work,
+    targets: wire::Targets,
     login: &Login,
     settings: &Settings,
-    stdin: Stdin,
 ) -> Result<Submit, Stop> {
     Ok(Submit {
         request_id: request_id()?,
-        work: wire::Work::Command {
-            command: ":".to_owned(),
-        },
-        targets: wire::Targets {
-            hosts: input::hosts(hosts, stdin)?,
-            exclude: exclude.to_vec(),
-        },
+        work,
+        targets,
         options: with_login(WorkOptions::default(), login, settings)?,
         stdin_base64: None,
         secrets: secrets(&login.secrets)?,

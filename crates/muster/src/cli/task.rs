@@ -12,7 +12,7 @@ use super::context::{Context, Phase};
 use super::follow::{follow, wait};
 use super::report::{self, Pages};
 use super::stop::{Left, Stop};
-use super::submit;
+use super::{input, inventory, submit};
 use crate::render::table::{Table, clip};
 use crate::render::words::{self, Ending};
 use crate::render::{sanitise, screen::Screen};
@@ -30,6 +30,9 @@ pub async fn script(context: &mut Context, args: &Script) -> Result<u8, Stop> {
 }
 
 async fn start(context: &mut Context, submit: Submit, args: &Task) -> Result<u8, Stop> {
+    if args.targets.explain {
+        return inventory::explain(context, &submit.targets, args.output.mode() == Mode::Json).await;
+    }
     if submit.dry_run {
         let plan = context.client().await?.plan(&submit).await?;
         if args.output.mode() == Mode::Json {
@@ -228,18 +231,16 @@ pub async fn retry(context: &mut Context, args: &Retry) -> Result<u8, Stop> {
     accepted(context, &task, args.detach, args.output).await
 }
 
-/// `hosts ping`.
-pub async fn ping(context: &mut Context, args: &Ping) -> Result<u8, Stop> {
-    let submit = submit::ping(
-        &args.hosts,
-        &args.exclude,
-        &args.login,
-        &context.settings,
-        context.stdin,
-    )?;
+/// Submits a request and waits for its end without showing its output.
+///
+/// # Errors
+///
+/// Those of the server; interrupted.
+pub async fn done(context: &mut Context, submit: Submit) -> Result<TaskView, Stop> {
     let client = context.client().await?;
     context.phase.set(Phase::Submitting);
     let task = client.submit(&submit).await?;
+    // The secrets in it are wiped before a long wait.
     drop(submit);
     context.submitted.push(task.id);
     if context.phase.replace(Phase::Accepted(task.id)) == Phase::Leaving {
@@ -248,6 +249,18 @@ pub async fn ping(context: &mut Context, args: &Ping) -> Result<u8, Stop> {
     let task = wait(context, &client, task.id).await?;
     // Its end is seen here: nobody has to be told of it.
     context.submitted.clear();
+    Ok(task)
+}
+
+/// `hosts ping`.
+pub async fn ping(context: &mut Context, args: &Ping) -> Result<u8, Stop> {
+    let targets = submit::targets(input::hosts(&args.hosts, context.stdin)?, &args.narrowed);
+    let work = wire::Work::Command {
+        command: ":".to_owned(),
+    };
+    let submit = submit::plain(work, targets, &args.login, &context.settings)?;
+    let task = Box::pin(done(context, submit)).await?;
+    let client = context.client().await?;
     if args.json {
         Box::pin(report::json(context, &client, &task)).await?;
         return Ok(exit::of_counts(&task.counts));

@@ -103,7 +103,7 @@ impl Completion {
                 let part = typed.rfind([',', '!', '&', '^']).map_or(0, |place| place + 1);
                 Offer {
                     start: start + part,
-                    texts: matching(hosts_and_groups(&known), &typed[part..]),
+                    texts: matching(self.hosts_and_groups(&known, &typed[part..]), &typed[part..]),
                 }
             }
             "GROUP" => Offer {
@@ -132,6 +132,15 @@ impl Completion {
                 ),
             },
         }
+    }
+
+    fn hosts_and_groups(&self, known: &Known, typed: &str) -> Vec<(String, Option<String>)> {
+        let groups = known.groups.iter().map(|name| format!("@{name}"));
+        let hosts = match typed.starts_with('@') {
+            true => Vec::new(),
+            false => self.names.hosts(typed),
+        };
+        groups.chain(hosts).map(|name| (name, None)).collect()
     }
 }
 
@@ -168,14 +177,6 @@ fn subcommands(command: &Command) -> impl Iterator<Item = (String, Option<String
         })
 }
 
-fn hosts_and_groups(known: &Known) -> Vec<(String, Option<String>)> {
-    let groups = known.groups.iter().map(|name| format!("@{name}"));
-    groups
-        .chain(known.hosts.iter().cloned())
-        .map(|name| (name, None))
-        .collect()
-}
-
 fn matching(texts: Vec<(String, Option<String>)>, typed: &str) -> Vec<(String, Option<String>)> {
     texts
         .into_iter()
@@ -208,9 +209,10 @@ mod tests {
     use super::*;
 
     fn offers(line: &str) -> Vec<String> {
-        let names = Names::default();
+        let (names, _) = Names::new();
         names.set(Known {
             hosts: vec!["web1".into(), "web2".into(), "db".into()],
+            more_hosts: false,
             groups: vec!["web".into()],
             tasks: vec![
                 ("45334".into(), "df -h".into()),

@@ -67,7 +67,7 @@ enum Next {
 }
 
 async fn at_terminal(context: &mut Context, interrupt: &mut Signal) -> Result<u8, Stop> {
-    let names = Names::default();
+    let (names, mut answers) = Names::new();
     let mut editor = Editor::start(&context.settings, names.clone())?;
     let mut watched = Watched::default();
     loop {
@@ -77,12 +77,16 @@ async fn at_terminal(context: &mut Context, interrupt: &mut Signal) -> Result<u8
             let typed = loop {
                 tokio::select! {
                     typed = editor.next() => break typed,
-                    () = &mut refresh, if !fresh => fresh = true,
+                    client = &mut refresh, if !fresh => {
+                        answers.by(client);
+                        fresh = true;
+                    }
+                    ask = answers.next() => answers.answer(ask).await,
                     notice = watched.next() => editor.notice(notice),
                 }
             };
             if !fresh {
-                refresh.await;
+                answers.by(refresh.await);
             }
             typed
         };

@@ -3,8 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use muster_model::host::HostRecord;
+use muster_model::inventory::Document;
 use muster_model::problem::Code;
-use muster_model::wire::GroupView;
+use muster_model::wire::{
+    Explanations, GroupCount, GroupView, HostFacts, Import, ImportReport, Members, Targets,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -19,6 +22,40 @@ use crate::problem::Failure;
 pub(super) struct PatternQuery {
     /// A host pattern.
     pattern: Option<String>,
+}
+
+/// Which hosts, by their names and by what is known of them.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TargetQuery {
+    /// A host pattern.
+    pattern: Option<String>,
+    /// A selector: of these hosts, those that it fits.
+    #[serde(rename = "where")]
+    #[param(rename = "where")]
+    selector: Option<String>,
+}
+
+impl From<TargetQuery> for Targets {
+    fn from(query: TargetQuery) -> Self {
+        Self {
+            hosts: query.pattern.into_iter().collect(),
+            exclude: Vec::new(),
+            selector: query.selector,
+        }
+    }
+}
+
+/// Names that begin alike.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields, default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct NamesQuery {
+    /// What the names begin with; `@` before the names of groups.
+    prefix: String,
+    /// At most so many (0 counts as 100; at most 10,000).
+    limit: u32,
 }
 
 impl PatternQuery {
@@ -38,22 +75,64 @@ pub(super) struct Removed {
     removed: u64,
 }
 
-/// Hosts for a group.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Members {
-    /// Host patterns.
-    hosts: Vec<String>,
-}
-
-/// List the hosts of the inventory that a pattern names; all of them without one.
-#[utoipa::path(get, path = "/hosts", tag = "inventory", params(PatternQuery),
+/// List the hosts of the inventory that a pattern and a selector name; all of them without both.
+#[utoipa::path(get, path = "/hosts", tag = "inventory", params(TargetQuery),
     responses((status = 200, body = Vec<HostRecord>)))]
 pub(super) async fn hosts(
     State(api): State<Api>,
-    Query(query): Query<PatternQuery>,
+    Query(query): Query<TargetQuery>,
 ) -> Result<axum::Json<Vec<HostRecord>>, Failure> {
-    Ok(axum::Json(api.engine.hosts(query.pattern.as_deref()).await?))
+    Ok(axum::Json(api.engine.hosts(&query.into()).await?))
+}
+
+/// List names of hosts or groups that begin alike, for completion.
+#[utoipa::path(get, path = "/names", tag = "inventory", params(NamesQuery),
+    responses((status = 200, body = Vec<String>)))]
+pub(super) async fn names(
+    State(api): State<Api>,
+    Query(query): Query<NamesQuery>,
+) -> Result<axum::Json<Vec<String>>, Failure> {
+    let limit = match query.limit {
+        0 => 100,
+        limit => limit.min(10_000),
+    };
+    Ok(axum::Json(api.engine.names(&query.prefix, limit).await?))
+}
+
+/// List what hosts said of themselves; a task of kind `facts` asks them.
+#[utoipa::path(get, path = "/facts", tag = "inventory", params(TargetQuery),
+    responses((status = 200, body = Vec<HostFacts>)))]
+pub(super) async fn facts(
+    State(api): State<Api>,
+    Query(query): Query<TargetQuery>,
+) -> Result<axum::Json<Vec<HostFacts>>, Failure> {
+    Ok(axum::Json(api.engine.facts(&query.into()).await?))
+}
+
+/// Say which part of the targets lets each host in or keeps it out.
+#[utoipa::path(post, path = "/patterns/explain", tag = "patterns", request_body = Targets,
+    responses((status = 200, body = Explanations)))]
+pub(super) async fn explain(
+    State(api): State<Api>,
+    Json(targets): Json<Targets>,
+) -> Result<axum::Json<Explanations>, Failure> {
+    Ok(axum::Json(api.engine.explain(&targets).await?))
+}
+
+/// Give out the whole inventory, without facts.
+#[utoipa::path(get, path = "/inventory", tag = "inventory", responses((status = 200, body = Document)))]
+pub(super) async fn export(State(api): State<Api>) -> Result<axum::Json<Document>, Failure> {
+    Ok(axum::Json(api.engine.document().await?))
+}
+
+/// Take over an inventory, all of it or nothing; or say what that would do.
+#[utoipa::path(post, path = "/inventory", tag = "inventory", request_body = Import,
+    responses((status = 200, body = ImportReport)))]
+pub(super) async fn import(
+    State(api): State<Api>,
+    Json(import): Json<Import>,
+) -> Result<axum::Json<ImportReport>, Failure> {
+    Ok(axum::Json(api.engine.import(import).await?))
 }
 
 /// Add hosts; none is added where one of them exists.
@@ -89,9 +168,9 @@ pub(super) async fn remove_hosts(
     Ok(axum::Json(Removed { removed }))
 }
 
-/// List all groups.
-#[utoipa::path(get, path = "/groups", tag = "inventory", responses((status = 200, body = Vec<GroupView>)))]
-pub(super) async fn groups(State(api): State<Api>) -> Result<axum::Json<Vec<GroupView>>, Failure> {
+/// List all groups, counted.
+#[utoipa::path(get, path = "/groups", tag = "inventory", responses((status = 200, body = Vec<GroupCount>)))]
+pub(super) async fn groups(State(api): State<Api>) -> Result<axum::Json<Vec<GroupCount>>, Failure> {
     Ok(axum::Json(api.engine.groups().await?))
 }
 
@@ -114,12 +193,12 @@ pub(super) async fn remove_group(
     State(api): State<Api>,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Removed>, Failure> {
-    let removed = api.engine.remove_from_group(&name, &[]).await?;
+    let removed = api.engine.remove_from_group(&name, &Members::default()).await?;
     Ok(axum::Json(Removed { removed }))
 }
 
-/// Add hosts to a group; it is made where it is missing.
-#[utoipa::path(post, path = "/groups/{name}/hosts", tag = "inventory",
+/// Put hosts and groups into a group; it is made where it is missing.
+#[utoipa::path(post, path = "/groups/{name}/members", tag = "inventory",
     params(("name" = String, Path, description = "The group's name.")),
     request_body = Members, responses((status = 200, body = GroupView)))]
 pub(super) async fn add_members(
@@ -127,18 +206,24 @@ pub(super) async fn add_members(
     Path(name): Path<String>,
     Json(members): Json<Members>,
 ) -> Result<axum::Json<GroupView>, Failure> {
-    Ok(axum::Json(api.engine.add_to_group(&name, &members.hosts).await?))
+    Ok(axum::Json(api.engine.add_to_group(&name, &members).await?))
 }
 
-/// Remove hosts from a group.
-#[utoipa::path(delete, path = "/groups/{name}/hosts", tag = "inventory",
-    params(("name" = String, Path, description = "The group's name."), PatternQuery),
-    responses((status = 200, body = Removed)))]
+/// Take hosts and groups out of a group.
+#[utoipa::path(delete, path = "/groups/{name}/members", tag = "inventory",
+    params(("name" = String, Path, description = "The group's name.")),
+    request_body = Members, responses((status = 200, body = Removed)))]
 pub(super) async fn remove_members(
     State(api): State<Api>,
     Path(name): Path<String>,
-    Query(query): Query<PatternQuery>,
+    Json(members): Json<Members>,
 ) -> Result<axum::Json<Removed>, Failure> {
-    let removed = api.engine.remove_from_group(&name, &[query.needed()?]).await?;
+    if members == Members::default() {
+        return Err(
+            Failure::new(Code::InvalidRequest, "hosts, groups: the request names neither")
+                .hint("DELETE /api/v1/groups/{name} removes the group itself"),
+        );
+    }
+    let removed = api.engine.remove_from_group(&name, &members).await?;
     Ok(axum::Json(Removed { removed }))
 }

@@ -62,6 +62,10 @@ fn routes() -> OpenApiRouter<Api> {
             inventory::set_hosts,
             inventory::remove_hosts
         ))
+        .routes(routes!(inventory::names))
+        .routes(routes!(inventory::facts))
+        .routes(routes!(inventory::explain))
+        .routes(routes!(inventory::export, inventory::import))
         .routes(routes!(inventory::groups))
         .routes(routes!(inventory::group, inventory::remove_group))
         .routes(routes!(inventory::add_members, inventory::remove_members))

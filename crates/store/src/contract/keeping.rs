@@ -10,10 +10,10 @@ use muster_runtime::clock;
 
 use super::World;
 use super::world::{
-    HOSTILE, all_runs, apply, check_counts, executor, frames, key, must, new_task, settle, start, submit,
-    task, transition,
+    all_runs, apply, check_counts, executor, frames, key, must, new_task, settle, start, submit, task,
+    transition,
 };
-use crate::types::TaskFilter;
+use crate::types::{Edit, TaskFilter};
 use muster_model::run::Applied;
 
 pub(super) async fn a_closed_store_says_that_it_is_closed(world: World) {
@@ -29,7 +29,11 @@ pub(super) async fn a_closed_store_says_that_it_is_closed(world: World) {
         opened.store.request_cancel(id, Timestamp(1)).await.err(),
         opened.store.ping().await.err(),
         opened.inventory.hosts().await.err(),
-        opened.inventory.remove_hosts(&["a".to_owned()]).await.err(),
+        opened
+            .inventory
+            .change(vec![Edit::RemoveHosts(vec!["a".to_owned()])], None)
+            .await
+            .err(),
         opened.outputs.read(key(id, 0), 1, 0, 10).await.err(),
     ];
     for (place, error) in errors.into_iter().enumerate() {
@@ -82,7 +86,7 @@ pub(super) async fn everything_is_there_when_it_is_opened_again(world: World) {
         .unwrap();
     opened
         .inventory
-        .add_to_group(HOSTILE[0], &["web1".to_owned()])
+        .change(vec![Edit::AddGroups(vec!["web".parse().unwrap()])], None)
         .await
         .unwrap();
     opened

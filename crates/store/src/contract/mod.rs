@@ -132,13 +132,20 @@ pub fn cases() -> Vec<Case> {
             inventory::a_host_is_read_back_as_it_was_added
             inventory::a_name_is_taken_once
             inventory::hosts_are_added_or_replaced_together
+            inventory::a_change_is_done_as_a_whole_or_not_at_all
+            inventory::a_change_of_what_somebody_else_has_changed_is_a_conflict
+            inventory::of_many_that_change_what_they_saw_one_does
             inventory::hosts_are_found_by_many_names
+            inventory::names_are_completed_in_order_and_to_the_letter
             inventory::hosts_and_groups_are_many_to_many
             inventory::groups_are_counted_empty_ones_too
+            inventory::groups_hold_groups_and_each_host_counts_once
+            inventory::a_group_never_holds_itself
+            inventory::two_changes_at_once_make_no_circle
             inventory::a_removed_host_is_in_no_group
             inventory::a_group_may_name_hosts_that_are_not_in_the_inventory
-            inventory::names_are_data_and_never_statements
-            inventory::a_wrong_name_is_refused;
+            inventory::facts_are_kept_for_hosts_of_the_inventory
+            inventory::what_has_changed_is_told_once;
         Nothing:
             vault::a_credential_is_read_back_as_it_was_put
             vault::of_many_that_change_a_credential_one_wins

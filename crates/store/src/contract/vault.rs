@@ -7,6 +7,7 @@ use muster_model::{ErrorKind, Timestamp};
 use super::World;
 use super::world::HOSTILE;
 use crate::open::Opened;
+use crate::types::Edit;
 use crate::types::vault::{Put, Removed, SEALED_BYTES, SealedCredential, VaultKey};
 
 fn key(id: &str, at: i64) -> VaultKey {
@@ -38,7 +39,7 @@ async fn with_key(world: &World) -> Opened {
     opened
 }
 
-/// Makes a host that names a credential, by the tables alone: hosts are another port's.
+/// Makes a host that names a credential.
 async fn host_with(opened: &Opened, name: &str, credential: &str) {
     let host = muster_model::host::HostRecord {
         name: name.parse().unwrap(),
@@ -49,7 +50,8 @@ async fn host_with(opened: &Opened, name: &str, credential: &str) {
         credential: Some(credential.parse().unwrap()),
         labels: std::collections::BTreeMap::new(),
     };
-    opened.inventory.put_hosts(vec![host]).await.unwrap();
+    let edit = Edit::PutHosts(vec![host]);
+    opened.inventory.change(vec![edit], None).await.unwrap();
 }
 
 pub(super) async fn a_credential_is_read_back_as_it_was_put(world: World) {

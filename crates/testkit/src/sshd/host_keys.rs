@@ -1,12 +1,12 @@
 //! The host keys of the tests' servers: found once for a user and then copied, because an RSA key takes long.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::{Builder, permit};
 use crate::error::{Error, Result};
 use crate::keys::{self, For, KeyKind};
+use crate::private;
 
 /// Returns where a server has its key of this kind.
 pub(super) fn path(dir: &Path, kind: KeyKind) -> PathBuf {
@@ -35,37 +35,8 @@ pub(super) fn install(builder: &Builder, dir: &Path) -> Result<()> {
 
 /// Returns the shared key of this kind, generated where it is not there yet.
 fn shared(kind: KeyKind) -> Result<PathBuf> {
-    let uid = nix::unistd::geteuid().as_raw();
-    let folder = std::env::temp_dir().join(format!("muster-testkit-{uid}"));
-    match fs::DirBuilder::new().mode(0o700).create(&folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::io(&folder)(error));
-        }
-        _ => {}
-    }
-    let metadata = fs::symlink_metadata(&folder).map_err(Error::io(&folder))?;
-    if !metadata.is_dir() || metadata.uid() != uid || metadata.mode() & 0o077 != 0 {
-        return Err(Error::failed(
-            format!("using {}", folder.display()),
-            "it is not a private folder of this user: remove it",
-        ));
-    }
-    // Tests run at the same time: each makes its own pair, and moves it as a folder, in one step.
-    let pair = folder.join(kind.name());
-    let inside = pair.join("key");
-    if inside.exists() {
-        return Ok(inside);
-    }
-    let fresh = tempfile::tempdir_in(&folder).map_err(Error::io(&folder))?;
-    keys::generate_at(&fresh.path().join("key"), kind, None)?;
-    let made = fresh.keep();
-    if fs::rename(&made, &pair).is_err() {
-        // Somebody else was first.
-        let _ = fs::remove_dir_all(&made);
-    }
-    if inside.exists() {
-        Ok(inside)
-    } else {
-        Err(Error::failed("keeping a host key", pair.display().to_string()))
-    }
+    let pair = private::kept(kind.name(), |fresh| {
+        keys::generate_at(&fresh.join("key"), kind, None)
+    })?;
+    Ok(pair.join("key"))
 }

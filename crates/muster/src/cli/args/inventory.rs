@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use muster_model::Reach;
 
-use super::Login;
+use super::{Login, Narrowed};
+use crate::inventory::Format;
 
 /// `hosts …`.
 #[derive(Debug, Subcommand)]
@@ -15,6 +17,9 @@ pub enum Hosts {
         /// A host pattern.
         #[arg(value_name = "PATTERN")]
         pattern: Option<String>,
+        /// Of these hosts, those that this fits, such as 'os.id == "debian" && "web" in groups'.
+        #[arg(long = "where", value_name = "SELECTOR")]
+        selector: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -29,40 +34,79 @@ pub enum Hosts {
         #[arg(value_name = "HOST", required = true)]
         hosts: Vec<String>,
     },
-    /// Add hosts from a file.
-    #[command(after_help = "\
-Either a JSON array as `muster hosts list --json` prints it, or one host pattern a line, with fields after it:
-  web[01-20]  user=deploy  port=2222  label:rack=r7
-  db1         address=10.4.3.9
-Empty lines and what follows a # are passed over.")]
-    Import {
-        /// The file; - for standard input.
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// Replace hosts that exist, instead of refusing the file.
-        #[arg(long)]
-        replace: bool,
+    /// Take over the hosts and groups of a file: what it would add, change and leave; all of it or nothing.
+    Import(Import),
+    /// Print the inventory in the format of another tool.
+    Export {
+        /// The format.
+        #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = formats(Format::is_writable))]
+        format: Format,
     },
+    /// Ask hosts what they are, and keep what they say: system, kernel, processors, memory, disks, addresses.
+    Facts(Box<Facts>),
     /// Log in to hosts and say which can be reached.
     Ping(Box<Ping>),
     /// Print the hosts that patterns name, one a line.
     Expand {
-        /// Host patterns; what they name is added up. - for standard input.
-        #[arg(value_name = "PATTERN", required = true)]
+        /// Host patterns; what they name is added up. - for standard input. None with --where: the whole inventory.
+        #[arg(value_name = "PATTERN", required_unless_present = "selector")]
         patterns: Vec<String>,
-        /// Hosts to leave out.
-        #[arg(short = 'x', long, value_name = "HOST", num_args = 1..)]
-        exclude: Vec<String>,
+        /// Which of them.
+        #[command(flatten)]
+        narrowed: Narrowed,
+        /// Say which part lets each host in or keeps it out.
+        #[arg(long)]
+        explain: bool,
     },
     /// Print the shortest pattern for hosts.
     Fold {
         /// Hosts and host patterns; - (or nothing) for standard input.
         #[arg(value_name = "HOST")]
         hosts: Vec<String>,
-        /// Hosts to leave out.
-        #[arg(short = 'x', long, value_name = "HOST", num_args = 1..)]
-        exclude: Vec<String>,
+        /// Which of them.
+        #[command(flatten)]
+        narrowed: Narrowed,
     },
+}
+
+/// `hosts import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file or folder; - for standard input.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The format; guessed from the name and what is in it.
+    #[arg(long, value_name = "FORMAT", value_parser = formats(|_| true))]
+    pub format: Option<Format>,
+    /// Make the inventory what the file says and nothing else: hosts, groups and labels that are not in it go.
+    #[arg(long)]
+    pub prune: bool,
+    /// Only say what would be done.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hosts facts`.
+#[derive(Debug, Args)]
+pub struct Facts {
+    /// Host patterns; none: every host of the inventory.
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub narrowed: Narrowed,
+    /// Ask nobody: print what the hosts said the last time.
+    #[arg(long)]
+    pub known: bool,
+    /// How to come in.
+    #[command(flatten)]
+    pub login: Login,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What the inventory holds of hosts.
@@ -83,6 +127,9 @@ pub struct Record {
     /// How the host is reached.
     #[arg(long, value_name = "WAY", value_enum)]
     pub reach: Option<Way>,
+    /// The credential to log in with; empty: none.
+    #[arg(long, value_name = "NAME")]
+    pub credential: Option<String>,
     /// A label; with an empty value the label goes. May be given several times.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub labels: Vec<(String, String)>,
@@ -110,11 +157,11 @@ impl From<Way> for Reach {
 #[derive(Debug, Args)]
 pub struct Ping {
     /// Host patterns.
-    #[arg(value_name = "HOST", required = true)]
+    #[arg(value_name = "HOST", required_unless_present = "selector")]
     pub hosts: Vec<String>,
-    /// Hosts to leave out.
-    #[arg(short = 'x', long, value_name = "HOST", num_args = 1..)]
-    pub exclude: Vec<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub narrowed: Narrowed,
     /// How to come in.
     #[command(flatten)]
     pub login: Login,
@@ -132,7 +179,7 @@ pub enum Groups {
         #[arg(long)]
         json: bool,
     },
-    /// Print the hosts of a group, one a line.
+    /// Print the hosts of a group and of the groups in it, one a line.
     Show {
         /// The group's name.
         #[arg(value_name = "GROUP")]
@@ -141,23 +188,29 @@ pub enum Groups {
         #[arg(long)]
         json: bool,
     },
-    /// Put hosts into a group, making it where it is missing.
+    /// Put hosts and groups into a group, making it where it is missing; alone, it is empty.
     Add {
         /// The group's name.
         #[arg(value_name = "GROUP")]
         name: String,
         /// Host patterns.
-        #[arg(value_name = "HOST", required = true)]
+        #[arg(value_name = "HOST")]
         hosts: Vec<String>,
+        /// Groups to put into it, with all that is in them.
+        #[arg(long = "group", value_name = "GROUP", num_args = 1..)]
+        groups: Vec<String>,
     },
-    /// Take hosts out of a group, or remove the group.
+    /// Take hosts and groups out of a group, or remove the group.
     Rm {
         /// The group's name.
         #[arg(value_name = "GROUP")]
         name: String,
-        /// Host patterns; none: the whole group.
+        /// Host patterns; neither these nor --group: the whole group goes.
         #[arg(value_name = "HOST")]
         hosts: Vec<String>,
+        /// Groups to take out of it.
+        #[arg(long = "group", value_name = "GROUP", num_args = 1..)]
+        groups: Vec<String>,
     },
 }
 
@@ -169,4 +222,14 @@ pub fn label(text: &str) -> Result<(String, String), String> {
         }
         _ => Err("write KEY=VALUE".to_owned()),
     }
+}
+
+/// Reads the name of a format, one of those that `fits`.
+fn formats(fits: fn(Format) -> bool) -> impl TypedValueParser<Value = Format> {
+    let names: Vec<&str> = Format::ALL
+        .into_iter()
+        .filter(|format| fits(*format))
+        .map(Format::name)
+        .collect();
+    PossibleValuesParser::new(names).try_map(|text| text.parse::<Format>())
 }

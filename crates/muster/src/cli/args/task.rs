@@ -78,11 +78,27 @@ pub struct Task {
 pub struct Targets {
     /// Hosts, host patterns and groups: web[01-20], user@host:port, 10.4.3.[4-20], @group, localhost (this
     /// machine, without SSH), - (from standard input). Takes every word up to the next option.
-    #[arg(short = 'H', long, value_name = "HOST", num_args = 1.., allow_hyphen_values = false, required = true)]
+    #[arg(short = 'H', long, value_name = "HOST", num_args = 1.., allow_hyphen_values = false,
+        required_unless_present = "selector")]
     pub hosts: Vec<String>,
+    /// Which of them.
+    #[command(flatten)]
+    pub narrowed: Narrowed,
+    /// Say which part lets each host in or keeps it out, and run nothing.
+    #[arg(long, conflicts_with = "detach")]
+    pub explain: bool,
+}
+
+/// Which of the hosts that were named.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Narrowed {
     /// Hosts to leave out.
     #[arg(short = 'x', long, value_name = "HOST", num_args = 1..)]
     pub exclude: Vec<String>,
+    /// Of these hosts, those that this fits, such as 'os.id == "debian" && mem_gb >= 8 && "web" in groups'. Alone, it
+    /// is asked of the whole inventory.
+    #[arg(long = "where", value_name = "SELECTOR")]
+    pub selector: Option<String>,
 }
 
 /// How to come in.

@@ -59,7 +59,7 @@ fn a_command_stands_before_the_hosts_or_after_two_dashes() {
         "d",
     ]);
     assert_eq!(twice.task.targets.hosts, ["a", "b"]);
-    assert_eq!(twice.task.targets.exclude, ["c", "d"]);
+    assert_eq!(twice.task.targets.narrowed.exclude, ["c", "d"]);
     assert_eq!(run(&["run", "x", "--hosts", "-"]).task.targets.hosts, ["-"]);
 }
 

@@ -56,6 +56,7 @@ fn task(command: &str) -> Submit {
         targets: Targets {
             hosts: vec!["localhost".to_owned()],
             exclude: Vec::new(),
+            selector: None,
         },
         options: Default::default(),
         stdin_base64: None,

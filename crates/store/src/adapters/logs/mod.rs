@@ -1,8 +1,14 @@
-//! Output logs: with the run where they are small, else in files beside the database.
+//! Output logs: with the run where they are small, else in files beside the database, or in pieces in a database
+//! that several servers share.
 
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod chunks;
 mod disk;
 mod frames;
 mod memory;
+
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+pub(crate) use chunks::Chunks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +34,23 @@ pub(crate) struct LogKey {
     attempt: u32,
 }
 
+/// The most that one append takes: a statement of a database server, with room to spare.
+const MOST_APPENDED: usize = 8 * 1024 * 1024;
+
 impl LogKey {
+    /// Refuses what is not made of whole frames, or too large.
+    fn check(self, frames: &[u8]) -> Result<(), Error> {
+        let refuse =
+            |kind, what: &'static str| Err(Error::new(kind, format!("append to {self}")).caused_by(what));
+        if frames.len() > MOST_APPENDED {
+            return refuse(ErrorKind::TooLarge, "one append takes 8 MiB at most");
+        }
+        match frames::whole(frames) {
+            Some(whole) if whole == frames.len() => Ok(()),
+            _ => refuse(ErrorKind::Invalid, "what is appended is not made of whole frames"),
+        }
+    }
+
     fn not_the_end(self, at: u64, end: u64) -> Error {
         Error::new(
             ErrorKind::Conflict,
@@ -102,10 +124,7 @@ impl Logs {
 impl Outputs for Logs {
     async fn append(&self, run: RunKey, attempt: u32, at: u64, frames: Bytes) -> Result<u64, Error> {
         let key = LogKey { run, attempt };
-        if frames::whole(&frames) != Some(frames.len()) {
-            return Err(Error::new(ErrorKind::Invalid, format!("append to {key}"))
-                .caused_by("what is appended is not made of whole frames"));
-        }
+        key.check(&frames)?;
         self.blocking(key, move |place| place.append(key, at, &frames))
             .await
     }

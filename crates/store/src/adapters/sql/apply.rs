@@ -16,6 +16,9 @@ use muster_model::run::Applied;
 
 const OPERATION: &str = "apply";
 
+/// The most characters of a signal's name, which comes from a host.
+const SIGNAL: usize = 64;
+
 /// The columns of a run that a decision needs.
 const READ: &str = "r.task_id, r.idx, r.state, r.attempt, r.started_at, r.executor";
 
@@ -51,8 +54,8 @@ pub(crate) fn check(transition: &Transition) -> Result<(), Error> {
         Err(Error::new(kind, format!("apply a change to run {}", transition.run)).caused_by(what.to_owned()))
     };
     match &transition.change {
-        Change::Start { executor } if executor.0.is_empty() || executor.0.len() > 255 => {
-            refuse(ErrorKind::Invalid, "an executor's id has 1 to 255 bytes")
+        Change::Start { executor } if !record::is_executor(executor) => {
+            refuse(ErrorKind::Invalid, record::EXECUTOR)
         }
         Change::Settle {
             output: Some(frames), ..
@@ -64,15 +67,18 @@ pub(crate) fn check(transition: &Transition) -> Result<(), Error> {
 }
 
 /// Applies `changes` in their order.
+///
+/// Whoever changes a run holds the row of its task until the commit, and takes the rows of several tasks in the
+/// order of their numbers. So of two processes one waits for the other, and what it reads then is what it changes.
 pub(crate) async fn group(
     transaction: &DatabaseTransaction,
-    changes: Vec<Transition>,
+    changes: &[Transition],
 ) -> Result<Vec<Applied>, Error> {
     let keys: BTreeSet<RunKey> = changes.iter().map(|change| change.run).collect();
     let mut group = Group::default();
+    lock_tasks(transaction, &keys, &mut group).await?;
     read_runs(transaction, &keys, &mut group).await?;
-    read_tasks(transaction, &mut group).await?;
-    let applied = changes.into_iter().map(|change| group.apply(change)).collect();
+    let applied = changes.iter().map(|change| group.apply(change.clone())).collect();
     write_runs(transaction, &group).await?;
     write_past(transaction, &group).await?;
     write_outputs(transaction, &mut group).await?;
@@ -127,8 +133,12 @@ async fn read_runs(
     Ok(())
 }
 
-async fn read_tasks(transaction: &DatabaseTransaction, group: &mut Group) -> Result<(), Error> {
-    let ids: BTreeSet<TaskId> = group.runs.keys().map(|key| key.task).collect();
+async fn lock_tasks(
+    transaction: &DatabaseTransaction,
+    keys: &BTreeSet<RunKey>,
+    group: &mut Group,
+) -> Result<(), Error> {
+    let ids: BTreeSet<TaskId> = keys.iter().map(|key| key.task).collect();
     let values = ids
         .iter()
         .filter_map(|id| record::row_id(*id))
@@ -138,7 +148,7 @@ async fn read_tasks(transaction: &DatabaseTransaction, group: &mut Group) -> Res
         head: "SELECT id, runs_queued, runs_started FROM tasks WHERE id IN (",
         width: 1,
         fixed: "",
-        tail: &format!(") {}", for_update(transaction.get_database_backend())),
+        tail: &format!(") ORDER BY id {}", for_update(transaction.get_database_backend())),
     }
     .query(transaction, values)
     .await
@@ -186,8 +196,12 @@ fn end_values(outcome: &Outcome, at: Timestamp) -> Result<[Value; ENDING.len() -
     Ok([
         at.0.into(),
         outcome.exit_code.map(i64::from).into(),
-        outcome.signal.clone().into(),
-        outcome.error.clone().into(),
+        outcome
+            .signal
+            .as_deref()
+            .map(|signal| record::short_text(signal, SIGNAL))
+            .into(),
+        outcome.error.as_deref().map(record::text).into(),
         outcome.reason.map(record::name_of).transpose()?.into(),
         bytes_counted(outcome.stdout_bytes).into(),
         bytes_counted(outcome.stderr_bytes).into(),
@@ -229,7 +243,7 @@ async fn write_past(transaction: &DatabaseTransaction, group: &Group) -> Result<
             i64::from(past.attempt).into(),
             past.outcome.state.as_str().into(),
             past.outcome.exit_code.map(i64::from).into(),
-            past.outcome.error.clone().into(),
+            past.outcome.error.as_deref().map(record::text).into(),
             past.at.0.into(),
         ]);
     }

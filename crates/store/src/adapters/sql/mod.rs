@@ -27,6 +27,8 @@ use crate::error::Error;
 pub(crate) struct Database {
     pub(crate) writer: writer::Writer,
     pub(crate) readers: DatabaseConnection,
+    /// The most bytes that a statement may have, where the server sets a limit that a task could pass.
+    pub(crate) largest_statement: Option<usize>,
     /// What it is and where, for people.
     pub(crate) place: String,
 }
@@ -54,7 +56,7 @@ impl Database {
             return Ok(());
         }
         let operation = format!("discard the output of run {run}");
-        let work: writer::Work<()> = Box::new(move |transaction| {
+        let work: writer::Repeatable<()> = Box::new(move |transaction| {
             Box::pin(async move {
                 output::Entity::delete_many()
                     .filter(output::Column::TaskId.eq(record::row_id(run.task)))
@@ -66,6 +68,6 @@ impl Database {
                 Ok(())
             })
         });
-        self.writer.transact(operation, work).await
+        self.writer.repeat(operation, work).await
     }
 }

@@ -79,7 +79,7 @@ pub(crate) async fn tasks(db: &DatabaseConnection, filter: TaskFilter) -> Result
         query = query.filter(task::Column::CreatedAt.gte(since.0));
     }
     if let Some(owner) = filter.owner {
-        query = query.filter(task::Column::Owner.eq(owner));
+        query = query.filter(task::Column::Owner.eq(record::text(&owner)));
     }
     if let Some(text) = filter.text.filter(|text| !text.is_empty()) {
         // Not LIKE: the text is no pattern, and may be of any length.
@@ -91,7 +91,7 @@ pub(crate) async fn tasks(db: &DatabaseConnection, filter: TaskFilter) -> Result
             Expr::expr(
                 Func::cust(position)
                     .arg(Expr::col(task::Column::Search))
-                    .arg(Expr::value(text.to_lowercase())),
+                    .arg(Expr::value(record::text(&text.to_lowercase()))),
             )
             .gt(0),
         );

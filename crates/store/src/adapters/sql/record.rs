@@ -1,6 +1,7 @@
 //! Rows as records of the model, and back. What cannot be read is `Corrupt` and names its row.
 
 use muster_model::host::HostRecord;
+use muster_model::inventory::{CredentialName, GroupName};
 use muster_model::run::PastAttempt;
 use muster_model::{
     Counts, Endpoint, ErrorKind, ExecutorId, HostName, Reach, RunKey, RunRecord, RunState, TaskId,
@@ -10,8 +11,9 @@ use serde::de::value::{Error as NameError, StrDeserializer};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 
-use super::entity::{attempt, host, run, task};
+use super::entity::{attempt, facts, host, run, task};
 use crate::error::Error;
+use crate::types::HostFacts;
 
 /// Returns the error of a row that cannot be read.
 fn corrupt(
@@ -29,6 +31,25 @@ pub(crate) fn row_id(id: TaskId) -> Option<i64> {
 /// Returns bytes counted as the database has them; past 63 bits they stay at the most.
 pub(crate) fn bytes_counted(bytes: u64) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// What is wrong with an id that [`is_executor`] refuses.
+pub(crate) const EXECUTOR: &str = "an executor's id has 1 to 255 bytes, none of them zero";
+
+/// Tells whether the tables have room for an executor's id.
+pub(crate) fn is_executor(executor: &ExecutorId) -> bool {
+    let id = &executor.0;
+    !id.is_empty() && id.len() <= 255 && !id.contains('\0')
+}
+
+/// Returns a text that every engine keeps: PostgreSQL has none with a zero byte.
+pub(crate) fn text(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+/// Returns at most `most` characters of a text that every engine keeps.
+pub(crate) fn short_text(text: &str, most: usize) -> String {
+    self::text(text).chars().take(most).collect()
 }
 
 fn unsigned(what: &str, number: i64) -> Result<u32, Error> {
@@ -128,7 +149,7 @@ pub(crate) fn run(row: run::Model, queued_at: i64, history: Vec<attempt::Model>)
             address: row.address,
             user: row.login,
             port,
-            credential: None,
+            credential: credential(&what, row.credential)?,
         },
         host: row.host,
         state: run_state(&row.state)?,
@@ -187,8 +208,34 @@ pub(crate) fn host(row: host::Model) -> Result<HostRecord, Error> {
             .map(|reach| named::<Reach>(&what, reach))
             .transpose()?,
         labels: from_json(&what, &row.labels)?,
-        credential: None,
+        credential: credential(&what, row.credential)?,
     })
+}
+
+fn credential(what: &str, name: Option<String>) -> Result<Option<CredentialName>, Error> {
+    name.map(CredentialName::try_from)
+        .transpose()
+        .map_err(|error| corrupt(what, error))
+}
+
+/// Returns a row of facts as its record.
+pub(crate) fn facts(row: facts::Model) -> Result<HostFacts, Error> {
+    let what = format!("the facts of host {}", row.host);
+    Ok(HostFacts {
+        facts: from_json(&what, &row.facts)?,
+        gathered_at: Timestamp(row.gathered_at),
+        host: host_name(row.host)?,
+    })
+}
+
+/// Returns a text of the database as a host's name.
+pub(crate) fn host_name(text: String) -> Result<HostName, Error> {
+    HostName::try_from(text).map_err(|error| corrupt("the name of a host", error))
+}
+
+/// Returns a text of the database as a group's name.
+pub(crate) fn group_name(text: String) -> Result<GroupName, Error> {
+    GroupName::try_from(text).map_err(|error| corrupt("the name of a group", error))
 }
 
 #[cfg(test)]

@@ -7,9 +7,12 @@ use std::fmt::Write;
 
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
-/// The most rows in one statement. The widest row has a dozen columns: under every engine's limit of
-/// parameters (SQLite's is the lowest, 32,766).
+/// The most rows in one statement. The widest row has two dozen columns: under every engine's limit of
+/// parameters (32,766 with SQLite, 65,535 with the servers).
 const MOST_ROWS: usize = 512;
+/// A statement takes no further row once it has so many bytes: a row has some 100 KiB at most where rows are many,
+/// and `max_allowed_packet` of MariaDB is 16 MiB where nobody has set it.
+const MOST_BYTES: usize = 4 * 1024 * 1024;
 
 /// A statement with a list of rows in its middle.
 pub(crate) struct Fat<'a> {
@@ -58,11 +61,13 @@ impl Fat<'_> {
     }
 
     fn pieces(&self, backend: DbBackend, values: Vec<Value>) -> Vec<(String, Vec<Value>)> {
-        let mut values = values.into_iter();
         let mut pieces = Vec::new();
         let mut left = values.len() / self.width;
+        let mut values = values.into_iter();
         while left > 0 {
-            let rows = MOST_ROWS.min(1 << left.ilog2());
+            let most = MOST_ROWS.min(1 << left.ilog2());
+            let fits = rows_within(values.as_slice(), self.width, most);
+            let rows = 1 << fits.ilog2();
             let piece: Vec<Value> = values.by_ref().take(rows * self.width).collect();
             pieces.push((self.text(backend, rows), piece));
             left -= rows;
@@ -99,6 +104,29 @@ impl Fat<'_> {
     }
 }
 
+/// Returns how many rows at the front of `values` make a statement that is not too large: at least one, at most
+/// `most`.
+fn rows_within(values: &[Value], width: usize, most: usize) -> usize {
+    let mut bytes = 0;
+    let mut rows = 0;
+    for row in values.chunks(width).take(most) {
+        bytes += row.iter().map(bytes_of).sum::<usize>();
+        if rows > 0 && bytes > MOST_BYTES {
+            break;
+        }
+        rows += 1;
+    }
+    rows.max(1)
+}
+
+fn bytes_of(value: &Value) -> usize {
+    match value {
+        Value::Bytes(Some(bytes)) => bytes.len(),
+        Value::String(Some(text)) => text.len(),
+        _ => 8,
+    }
+}
+
 /// Returns the end of an insert that overwrites `columns` where `key` is taken.
 pub(crate) fn or_update(backend: DbBackend, key: &str, columns: &[&str]) -> String {
     let mut sql = match backend {
@@ -126,21 +154,18 @@ pub(crate) fn or_keep(backend: DbBackend, column: &str) -> String {
     }
 }
 
-/// Returns the head and the tail of a select of runs (`r`) whose keys stand between them, locked against
-/// others' changes until the commit.
+/// Returns the head and the tail of a select of runs (`r`) whose keys stand between them.
 ///
 /// SQLite would walk the whole table for `(task_id, idx) IN (VALUES …)`; joined in this order, it looks each
 /// key up.
 pub(crate) fn runs_by_key(backend: DbBackend, columns: &str) -> (String, String) {
-    let lock = for_update(backend);
     if backend == DbBackend::MySql {
         let head = format!("SELECT {columns} FROM runs r WHERE (r.task_id, r.idx) IN (");
-        return (head, format!(") {lock}"));
+        return (head, ")".to_owned());
     }
-    let of = if lock.is_empty() { "" } else { "OF r" };
     let tail = format!(
         ") SELECT {columns} FROM wanted w CROSS JOIN runs r \
-         WHERE r.task_id = w.task_id AND r.idx = w.idx {lock} {of}"
+         WHERE r.task_id = w.task_id AND r.idx = w.idx"
     );
     ("WITH wanted (task_id, idx) AS (VALUES".to_owned(), tail)
 }
@@ -179,6 +204,25 @@ mod tests {
             (0..2 * 1337)
                 .map(|number| Value::from(i64::from(number)))
                 .collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn large_rows_travel_in_smaller_statements() {
+        let large = Value::from(vec![7_u8; 1024 * 1024]);
+        let values: Vec<Value> = (0..12_i64)
+            .flat_map(|number| [number.into(), large.clone()])
+            .collect();
+        let pieces = INSERT.pieces(DbBackend::MySql, values.clone());
+        let rows: Vec<usize> = pieces.iter().map(|(_, values)| values.len() / 2).collect();
+        assert_eq!(rows, [2, 2, 2, 2, 2, 2]);
+        let back: Vec<Value> = pieces.into_iter().flat_map(|(_, values)| values).collect();
+        assert_eq!(back, values);
+        let huge = vec![Value::from(1_i64), Value::from(vec![7_u8; 2 * MOST_BYTES])];
+        assert_eq!(
+            INSERT.pieces(DbBackend::MySql, huge).len(),
+            1,
+            "a row is never cut"
         );
     }
 

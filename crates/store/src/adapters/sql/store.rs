@@ -1,5 +1,7 @@
 //! Tasks and runs in the database.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use muster_model::{ErrorKind, ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
 use sea_orm::EntityTrait;
@@ -7,31 +9,38 @@ use sea_orm::EntityTrait;
 use super::entity::executor;
 use super::statement::{Fat, or_update};
 use super::translate::during;
-use super::{Database, apply, migration, read, submit};
+use super::writer::Repeatable;
+use super::{Database, apply, migration, read, record, submit};
 use crate::error::Error;
 use crate::port::Store;
 use crate::types::{ExecutorRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
 use muster_model::run::Applied;
 
 fn check_executor(executor: &ExecutorId, operation: &str) -> Result<(), Error> {
-    if executor.0.is_empty() || executor.0.len() > 255 {
-        return Err(
-            Error::new(ErrorKind::Invalid, operation).caused_by("an executor's id has 1 to 255 bytes")
-        );
+    match record::is_executor(executor) {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Invalid, operation).caused_by(record::EXECUTOR)),
     }
-    Ok(())
 }
 
 #[async_trait]
 impl Store for Database {
     async fn submit(&self, task: NewTask) -> Result<Submitted, Error> {
-        submit::check(&task)?;
-        self.writer
-            .transact(
-                "submit",
-                Box::new(move |transaction| Box::pin(submit::submit(transaction, task))),
-            )
-            .await
+        submit::check(&task, self.largest_statement)?;
+        let task = Arc::new(task);
+        let write = || {
+            let task = Arc::clone(&task);
+            let work: Repeatable<Submitted> = Box::new(move |transaction| {
+                let task = Arc::clone(&task);
+                Box::pin(async move { submit::submit(transaction, &task).await })
+            });
+            self.writer.repeat("submit", work)
+        };
+        match write().await {
+            // Another process wrote the same request between our look and our write: now it is found.
+            Err(error) if error.kind == ErrorKind::AlreadyExists => write().await,
+            result => result,
+        }
     }
 
     async fn task(&self, id: TaskId) -> Result<Option<TaskRecord>, Error> {
@@ -64,7 +73,7 @@ impl Store for Database {
 
     async fn request_cancel(&self, task: TaskId, at: Timestamp) -> Result<bool, Error> {
         self.writer
-            .transact(
+            .repeat(
                 format!("cancel task {task}"),
                 Box::new(move |transaction| Box::pin(submit::request_cancel(transaction, task, at.0))),
             )
@@ -80,9 +89,10 @@ impl Store for Database {
         check_executor(to, &operation)?;
         let (from, to) = (from.clone(), to.clone());
         self.writer
-            .transact(
+            .repeat(
                 operation,
                 Box::new(move |transaction| {
+                    let (from, to) = (from.clone(), to.clone());
                     Box::pin(async move { submit::adopt(transaction, task, &from, &to).await })
                 }),
             )
@@ -102,20 +112,21 @@ impl Store for Database {
     ) -> Result<(), Error> {
         let operation = format!("note that executor '{executor}' is alive");
         check_executor(executor, &operation)?;
-        if home.len() > 255 {
+        if home.len() > 255 || home.contains('\0') {
             return Err(Error::new(ErrorKind::Invalid, operation)
-                .caused_by("an executor's home has at most 255 bytes"));
+                .caused_by("an executor's home has at most 255 bytes, none of them zero"));
         }
-        let row = vec![
+        let row: Vec<sea_orm::Value> = vec![
             executor.0.clone().into(),
             home.into(),
             i64::from(pid).into(),
             until.0.into(),
         ];
         self.writer
-            .transact(
+            .repeat(
                 operation,
                 Box::new(move |transaction| {
+                    let row = row.clone();
                     Box::pin(async move {
                         let backend = sea_orm::ConnectionTrait::get_database_backend(transaction);
                         Fat {
@@ -140,9 +151,10 @@ impl Store for Database {
     async fn forget_executor(&self, executor: &ExecutorId) -> Result<(), Error> {
         let id = executor.0.clone();
         self.writer
-            .transact(
+            .repeat(
                 format!("forget executor '{executor}'"),
                 Box::new(move |transaction| {
+                    let id = id.clone();
                     Box::pin(async move {
                         executor::Entity::delete_by_id(id)
                             .exec(transaction)

@@ -1,5 +1,6 @@
 //! Writing a task with all its runs.
 
+use muster_model::inventory::CredentialName;
 use muster_model::{ErrorKind, ExecutorId, TaskId, TaskRecord, limits};
 use sea_orm::sea_query::Expr;
 use sea_orm::{
@@ -15,9 +16,11 @@ use crate::error::Error;
 use crate::types::{NewTask, Submitted};
 
 const OPERATION: &str = "submit";
+/// What a statement holds besides script and standard input.
+const ROOM_BESIDE_INPUT: usize = 64 * 1024;
 
-/// Refuses what the tables have no room for.
-pub(crate) fn check(task: &NewTask) -> Result<(), Error> {
+/// Refuses what the tables have no room for. `largest` is the most that the server takes in one statement.
+pub(crate) fn check(task: &NewTask, largest: Option<usize>) -> Result<(), Error> {
     let refuse = |kind, what: String| Err(Error::new(kind, format!("{OPERATION} a task")).caused_by(what));
     let texts = [
         ("request id", &task.request_id),
@@ -25,9 +28,23 @@ pub(crate) fn check(task: &NewTask) -> Result<(), Error> {
         ("dispatcher", &task.dispatcher.0),
     ];
     for (name, text) in texts {
-        if text.is_empty() || text.len() > 255 {
-            return refuse(ErrorKind::Invalid, format!("the {name} has 1 to 255 bytes"));
+        if text.is_empty() || text.len() > 255 || text.contains('\0') {
+            return refuse(
+                ErrorKind::Invalid,
+                format!("the {name} has 1 to 255 bytes, none of them zero"),
+            );
         }
+    }
+    let input = [&task.input.script, &task.input.stdin].into_iter().flatten();
+    let input: usize = input.map(bytes::Bytes::len).sum();
+    if let Some(largest) = largest.filter(|largest| input + ROOM_BESIDE_INPUT > *largest) {
+        return refuse(
+            ErrorKind::TooLarge,
+            format!(
+                "script and standard input have {input} bytes, and the database server takes {largest} in one \
+                 statement: its setting max_allowed_packet has to be larger"
+            ),
+        );
     }
     if task.hosts.is_empty() {
         return refuse(ErrorKind::Invalid, "a task has at least one host".into());
@@ -39,21 +56,19 @@ pub(crate) fn check(task: &NewTask) -> Result<(), Error> {
         );
     }
     for (host, endpoint) in &task.hosts {
-        let longest = [
+        let texts = [
+            Some(host),
             Some(&endpoint.host),
             endpoint.address.as_ref(),
             endpoint.user.as_ref(),
-        ]
-        .into_iter()
-        .flatten()
-        .map(String::len)
-        .fold(host.len(), usize::max);
-        if host.is_empty() || longest > limits::HOST_NAME_BYTES {
+        ];
+        let is_wrong = |text: &String| text.len() > limits::HOST_NAME_BYTES || text.contains('\0');
+        if host.is_empty() || texts.into_iter().flatten().any(is_wrong) {
             let shown: String = host.chars().take(80).collect();
             return refuse(
                 ErrorKind::Invalid,
                 format!(
-                    "the host '{shown}': its name, address and user have at most {} bytes",
+                    "the host '{shown}': its name, address and user have at most {} bytes, none of them zero",
                     limits::HOST_NAME_BYTES
                 ),
             );
@@ -63,7 +78,7 @@ pub(crate) fn check(task: &NewTask) -> Result<(), Error> {
 }
 
 /// Writes the task, or finds the one that the same request made before.
-pub(crate) async fn submit(transaction: &DatabaseTransaction, new: NewTask) -> Result<Submitted, Error> {
+pub(crate) async fn submit(transaction: &DatabaseTransaction, new: &NewTask) -> Result<Submitted, Error> {
     let before = task::Entity::find()
         .filter(task::Column::RequestId.eq(new.request_id.as_str()))
         .one(transaction)
@@ -72,10 +87,10 @@ pub(crate) async fn submit(transaction: &DatabaseTransaction, new: NewTask) -> R
     if let Some(row) = before {
         return record::task(row).map(Submitted::Before);
     }
-    let record = write_task(transaction, &new).await?;
+    let record = write_task(transaction, new).await?;
     let id = record::row_id(record.id)
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("{OPERATION}: a number for the task")))?;
-    write_input(transaction, id, &new).await?;
+    write_input(transaction, id, new).await?;
     write_runs(transaction, id, new).await?;
     Ok(Submitted::Now(record))
 }
@@ -102,7 +117,7 @@ async fn write_task(transaction: &DatabaseTransaction, new: &NewTask) -> Result<
         request_id: Set(new.request_id.clone()),
         spec: Set(record::to_json("a task", &record.kind)?),
         options: Set(record::to_json("a task's options", &record.options)?),
-        search: Set(record.title().to_lowercase()),
+        search: Set(record::text(&record.title().to_lowercase())),
         owner: Set(record.owner.clone()),
         dispatcher: Set(new.dispatcher.0.clone()),
         retry_of: Set(record.retry_of.and_then(record::row_id)),
@@ -137,27 +152,28 @@ async fn write_input(transaction: &DatabaseTransaction, id: i64, new: &NewTask) 
 /// Rows of a piece: what is held in memory beside the task itself.
 const PIECE: usize = 8192;
 
-async fn write_runs(transaction: &DatabaseTransaction, id: i64, new: NewTask) -> Result<(), Error> {
+async fn write_runs(transaction: &DatabaseTransaction, id: i64, new: &NewTask) -> Result<(), Error> {
     let insert = Fat {
-        head: "INSERT INTO runs (task_id, idx, host, reach, target, address, login, port) VALUES",
-        width: 8,
+        head: "INSERT INTO runs (task_id, idx, host, reach, target, address, login, port, credential) VALUES",
+        width: 9,
         fixed: "",
         tail: "",
     };
-    let mut hosts = (0_i64..).zip(new.hosts);
+    let mut hosts = (0_i64..).zip(&new.hosts);
     loop {
         let mut values: Vec<Value> = Vec::with_capacity(PIECE * insert.width);
         for (index, (host, endpoint)) in hosts.by_ref().take(PIECE) {
-            let target = (endpoint.host != host).then_some(endpoint.host);
+            let target = (endpoint.host != *host).then(|| endpoint.host.clone());
             values.extend([
                 id.into(),
                 index.into(),
-                host.into(),
+                host.as_str().into(),
                 record::name_of(endpoint.reach)?.into(),
                 target.into(),
-                endpoint.address.into(),
-                endpoint.user.into(),
+                endpoint.address.clone().into(),
+                endpoint.user.clone().into(),
                 endpoint.port.map(i64::from).into(),
+                endpoint.credential.as_ref().map(CredentialName::as_str).into(),
             ]);
         }
         if values.is_empty() {

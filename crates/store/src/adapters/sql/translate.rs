@@ -1,7 +1,14 @@
 //! The engines' errors in the words of the port: the only place that reads an engine's error codes.
 
+#[cfg(feature = "mysql")]
+mod mysql;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod sqlite;
+
 use muster_model::ErrorKind;
 use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
+use sqlx::error::DatabaseError;
 
 use crate::error::Error;
 
@@ -25,28 +32,39 @@ pub(crate) fn during(operation: &str) -> impl Fn(DbErr) -> Error + '_ {
 }
 
 fn kind_of(phase: Phase, error: &DbErr) -> ErrorKind {
+    if let Some(cause) = driver_of(error) {
+        return kind_of_driver(phase, cause);
+    }
     match error {
         DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => ErrorKind::Timeout,
         DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => ErrorKind::Cancelled,
-        DbErr::Conn(RuntimeErr::SqlxError(cause))
-        | DbErr::Exec(RuntimeErr::SqlxError(cause))
-        | DbErr::Query(RuntimeErr::SqlxError(cause)) => kind_of_driver(phase, cause),
         DbErr::TryIntoErr { .. } | DbErr::Type(_) | DbErr::Json(_) => ErrorKind::Corrupt,
         _ => ErrorKind::Internal,
     }
 }
 
+impl Phase {
+    /// Returns what a failure means after which nobody knows what the engine did: nothing before the commit.
+    fn lost(self) -> ErrorKind {
+        self.unless_committing(ErrorKind::Unavailable)
+    }
+
+    /// Returns `kind`, and at the commit that its outcome is unknown.
+    fn unless_committing(self, kind: ErrorKind) -> ErrorKind {
+        match self {
+            Self::Work => kind,
+            Self::Commit => ErrorKind::OutcomeUnknown,
+        }
+    }
+}
+
 fn kind_of_driver(phase: Phase, error: &sqlx::Error) -> ErrorKind {
-    let lost = match phase {
-        Phase::Work => ErrorKind::Unavailable,
-        Phase::Commit => ErrorKind::OutcomeUnknown,
-    };
     match error {
-        sqlx::Error::Database(cause) => cause
-            .code()
-            .and_then(|code| code.parse().ok())
-            .map_or(ErrorKind::Internal, |code| kind_of_sqlite(phase, code)),
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => lost,
+        sqlx::Error::Database(cause) => kind_of_engine(phase, cause.as_ref()),
+        // What cannot be read as an answer is an answer that was cut off.
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::Protocol(_) => phase.lost(),
+        sqlx::Error::Tls(_) => ErrorKind::Denied,
+        sqlx::Error::Configuration(_) => ErrorKind::Invalid,
         sqlx::Error::PoolTimedOut => ErrorKind::Timeout,
         sqlx::Error::PoolClosed => ErrorKind::Cancelled,
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => ErrorKind::Corrupt,
@@ -54,70 +72,66 @@ fn kind_of_driver(phase: Phase, error: &sqlx::Error) -> ErrorKind {
     }
 }
 
-/// Reads SQLite's extended result code; its low byte is the primary one.
-fn kind_of_sqlite(phase: Phase, code: i32) -> ErrorKind {
-    const CONSTRAINT_PRIMARY_KEY: i32 = 1555;
-    const CONSTRAINT_UNIQUE: i32 = 2067;
-    if matches!(code, CONSTRAINT_PRIMARY_KEY | CONSTRAINT_UNIQUE) {
-        return ErrorKind::AlreadyExists;
+fn kind_of_engine(phase: Phase, error: &dyn DatabaseError) -> ErrorKind {
+    #[cfg(feature = "postgres")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return postgres::kind(phase, error.code());
     }
-    match (code & 0xff, phase) {
-        // BUSY, LOCKED: nobody has written anything, not even at the commit.
-        (5 | 6, _) => ErrorKind::Unavailable,
-        // NOMEM, INTERRUPT, IOERR, FULL, PROTOCOL
-        (7 | 9 | 10 | 13 | 15, Phase::Work) => ErrorKind::Unavailable,
-        (7 | 9 | 10 | 13 | 15, Phase::Commit) => ErrorKind::OutcomeUnknown,
-        // PERM, READONLY, CANTOPEN, AUTH
-        (3 | 8 | 14 | 23, _) => ErrorKind::Denied,
-        // CORRUPT, FORMAT, NOTADB
-        (11 | 24 | 26, _) => ErrorKind::Corrupt,
-        (18, _) => ErrorKind::TooLarge,
-        (19, _) => ErrorKind::Conflict,
-        _ => ErrorKind::Internal,
+    #[cfg(feature = "mysql")]
+    if let Some(error) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return mysql::kind(phase, error.number());
     }
+    error
+        .code()
+        .and_then(|code| code.parse().ok())
+        .map_or(ErrorKind::Internal, |code| sqlite::kind(phase, code))
+}
+
+/// Returns the driver's part of an error.
+fn driver_of(error: &DbErr) -> Option<&sqlx::Error> {
+    match error {
+        DbErr::Conn(RuntimeErr::SqlxError(cause))
+        | DbErr::Exec(RuntimeErr::SqlxError(cause))
+        | DbErr::Query(RuntimeErr::SqlxError(cause)) => Some(cause),
+        _ => None,
+    }
+}
+
+/// Tells whether a statement failed because its connection had ended, or was being ended by the server.
+pub(crate) fn connection_died(error: &DbErr) -> bool {
+    match driver_of(error) {
+        Some(sqlx::Error::Io(_)) => true,
+        Some(sqlx::Error::Database(cause)) => {
+            let kinds = [Phase::Work, Phase::Commit].map(|phase| kind_of_engine(phase, cause.as_ref()));
+            kinds == [ErrorKind::Unavailable, ErrorKind::OutcomeUnknown]
+        }
+        _ => false,
+    }
+}
+
+/// Tells whether a transaction lost against another one (a deadlock, a lock that did not come): it was rolled back
+/// and may be done again from its beginning.
+pub(crate) fn lost_to_another(error: &Error) -> bool {
+    let engine = error.source.as_ref().and_then(|source| source.downcast_ref());
+    let Some(sqlx::Error::Database(cause)) = engine.and_then(driver_of) else {
+        return false;
+    };
+    #[cfg(feature = "postgres")]
+    if let Some(error) = cause.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return postgres::lost_to_another(error.code());
+    }
+    #[cfg(feature = "mysql")]
+    if let Some(error) = cause.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return mysql::lost_to_another(error.number());
+    }
+    // A write transaction of SQLite waits its turn at its beginning.
+    let _ = cause;
+    false
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_code_of_sqlite_has_its_kind() {
-        use ErrorKind as K;
-        let table = [
-            (5, "busy", K::Unavailable, K::Unavailable),
-            (261, "busy recovery", K::Unavailable, K::Unavailable),
-            (517, "busy snapshot", K::Unavailable, K::Unavailable),
-            (6, "locked", K::Unavailable, K::Unavailable),
-            (7, "out of memory", K::Unavailable, K::OutcomeUnknown),
-            (10, "i/o error", K::Unavailable, K::OutcomeUnknown),
-            (1034, "i/o error in fsync", K::Unavailable, K::OutcomeUnknown),
-            (13, "disk full", K::Unavailable, K::OutcomeUnknown),
-            (3, "permission", K::Denied, K::Denied),
-            (8, "read only", K::Denied, K::Denied),
-            (1032, "read only: the file was moved", K::Denied, K::Denied),
-            (14, "cannot open", K::Denied, K::Denied),
-            (23, "not authorised", K::Denied, K::Denied),
-            (11, "malformed", K::Corrupt, K::Corrupt),
-            (267, "corrupt sequence", K::Corrupt, K::Corrupt),
-            (26, "not a database", K::Corrupt, K::Corrupt),
-            (18, "too big", K::TooLarge, K::TooLarge),
-            (1555, "primary key", K::AlreadyExists, K::AlreadyExists),
-            (2067, "unique", K::AlreadyExists, K::AlreadyExists),
-            (1299, "not null", K::Conflict, K::Conflict),
-            (787, "foreign key", K::Conflict, K::Conflict),
-            (1, "a statement that is wrong", K::Internal, K::Internal),
-            (21, "misuse", K::Internal, K::Internal),
-        ];
-        for (code, name, work, commit) in table {
-            assert_eq!(kind_of_sqlite(Phase::Work, code), work, "{name}");
-            assert_eq!(
-                kind_of_sqlite(Phase::Commit, code),
-                commit,
-                "{name} at the commit"
-            );
-        }
-    }
 
     #[test]
     fn every_error_of_the_driver_has_its_kind() {

@@ -11,7 +11,6 @@ use sea_orm::{
 
 use super::Database;
 use super::entity::{credential, vault_key};
-use super::statement::for_update;
 use super::translate::during;
 use crate::error::Error;
 use crate::port::Vault;
@@ -54,20 +53,19 @@ fn check(credential: &SealedCredential) -> Result<(), Error> {
     Ok(())
 }
 
-/// Keeps the keys as they are until the commit, so that what is checked of them still holds when something is written.
-async fn lock_keys(transaction: &DatabaseTransaction) -> Result<(), Error> {
-    let backend = transaction.get_database_backend();
-    let sql = format!("SELECT id FROM vault_keys {}", for_update(backend));
+/// Has changes of the vault come one after the other, so that what is checked still holds at the commit.
+async fn lock(transaction: &DatabaseTransaction) -> Result<(), Error> {
+    let sql = "UPDATE revisions SET value = value + 1 WHERE name = 'vault'";
     transaction
-        .query_all_raw(Statement::from_string(backend, sql))
+        .execute_unprepared(sql)
         .await
         .map(drop)
-        .map_err(during("lock the vault's keys"))
+        .map_err(during("count the vault's changes"))
 }
 
 async fn put(transaction: &DatabaseTransaction, new: SealedCredential) -> Result<Put, Error> {
     let operation = format!("put credential '{}'", new.name);
-    lock_keys(transaction).await?;
+    lock(transaction).await?;
     let key = vault_key::Entity::find_by_id(&new.key_id)
         .one(transaction)
         .await
@@ -109,6 +107,7 @@ async fn put(transaction: &DatabaseTransaction, new: SealedCredential) -> Result
 
 async fn remove(transaction: &DatabaseTransaction, name: &str, force: bool) -> Result<Removed, Error> {
     let operation = format!("remove credential '{name}'");
+    lock(transaction).await?;
     let used = users(transaction, Some(name)).await?;
     if !force && let Some(used) = used.get(name) {
         return Ok(Removed::Used(*used));
@@ -153,7 +152,7 @@ async fn add_key(
     beside: &BTreeSet<String>,
 ) -> Result<bool, Error> {
     let operation = format!("add the vault's key '{}'", key.id);
-    lock_keys(transaction).await?;
+    lock(transaction).await?;
     let live: Vec<String> = vault_key::Entity::find()
         .select_only()
         .column(vault_key::Column::Id)
@@ -180,7 +179,7 @@ async fn add_key(
 
 async fn retire_key(transaction: &DatabaseTransaction, id: &str, at: Timestamp) -> Result<bool, Error> {
     let operation = format!("retire the vault's key '{id}'");
-    lock_keys(transaction).await?;
+    lock(transaction).await?;
     let used = credential::Entity::find()
         .filter(credential::Column::KeyId.eq(id))
         .count(transaction)
@@ -235,9 +234,9 @@ impl Vault for Database {
     async fn put_credential(&self, credential: SealedCredential) -> Result<Put, Error> {
         check(&credential)?;
         self.writer
-            .transact(
+            .repeat(
                 format!("put credential '{}'", credential.name),
-                Box::new(move |transaction| Box::pin(put(transaction, credential))),
+                Box::new(move |transaction| Box::pin(put(transaction, credential.clone()))),
             )
             .await
     }
@@ -245,9 +244,12 @@ impl Vault for Database {
     async fn remove_credential(&self, name: &str, force: bool) -> Result<Removed, Error> {
         let name = name.to_owned();
         self.writer
-            .transact(
+            .repeat(
                 "remove a credential",
-                Box::new(move |transaction| Box::pin(async move { remove(transaction, &name, force).await })),
+                Box::new(move |transaction| {
+                    let name = name.clone();
+                    Box::pin(async move { remove(transaction, &name, force).await })
+                }),
             )
             .await
     }
@@ -278,9 +280,10 @@ impl Vault for Database {
         }
         let beside: BTreeSet<String> = beside.iter().cloned().collect();
         self.writer
-            .transact(
+            .repeat(
                 operation,
                 Box::new(move |transaction| {
+                    let (key, beside) = (key.clone(), beside.clone());
                     Box::pin(async move { add_key(transaction, key, &beside).await })
                 }),
             )
@@ -290,9 +293,12 @@ impl Vault for Database {
     async fn retire_vault_key(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
         let id = id.to_owned();
         self.writer
-            .transact(
+            .repeat(
                 "retire a key of the vault",
-                Box::new(move |transaction| Box::pin(async move { retire_key(transaction, &id, at).await })),
+                Box::new(move |transaction| {
+                    let id = id.clone();
+                    Box::pin(async move { retire_key(transaction, &id, at).await })
+                }),
             )
             .await
     }

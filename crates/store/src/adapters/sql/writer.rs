@@ -6,17 +6,19 @@
 //! over is done as a whole, one that was not is not done at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use muster_model::{ErrorKind, Transition};
-use muster_runtime::{Tasks, crash_point};
+use muster_runtime::{Backoff, Tasks, clock, crash_point};
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply;
-use super::translate::{Phase, translate};
+use super::translate::{Phase, connection_died, lost_to_another, translate};
 use crate::error::Error;
 use muster_model::run::Applied;
 
@@ -27,9 +29,20 @@ const GROUP_CHANGES: usize = 1000;
 /// A group takes no further call once it carries so many bytes of output.
 const GROUP_BYTES: usize = 8 * 1024 * 1024;
 
-/// Work inside a write transaction.
+/// Work inside a write transaction, done once: where the transaction loses against another one, so does the call.
 pub(crate) type Work<T> =
     Box<dyn for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send>;
+
+/// Work inside a write transaction that is done again where the transaction lost against another one.
+pub(crate) type Repeatable<T> =
+    Box<dyn for<'t> FnMut(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>> + Send>;
+
+/// How long a database server may take to begin a transaction, on a new connection where it has to be.
+const BEGINS_WITHIN: Duration = Duration::from_secs(6);
+/// How often a transaction is begun that others make lose.
+const TRIES: u32 = 10;
+/// After this time it is not begun again.
+const TRIES_WITHIN: Duration = Duration::from_secs(30);
 
 /// What ends with the writer: it is dropped once every connection is closed.
 pub(crate) type Keep = Box<dyn Send + Sync>;
@@ -57,16 +70,24 @@ trait Write: Send {
     fn refuse(self: Box<Self>);
 }
 
+enum Doing<T> {
+    Once(Work<T>),
+    Again(Repeatable<T>),
+}
+
 struct Single<T> {
     operation: String,
-    work: Work<T>,
+    work: Doing<T>,
     answer: oneshot::Sender<Result<T, Error>>,
 }
 
 #[async_trait::async_trait]
 impl<T: Send + 'static> Write for Single<T> {
     async fn run(self: Box<Self>, db: &DatabaseConnection) {
-        let result = transact(db, &self.operation, self.work).await;
+        let result = match self.work {
+            Doing::Once(work) => transact(db, &self.operation, work).await,
+            Doing::Again(work) => repeat(db, &self.operation, work).await,
+        };
         // Nobody may be waiting any more: what was done stays done.
         let _ = self.answer.send(result);
     }
@@ -86,14 +107,14 @@ impl Writer {
     pub(crate) fn start(
         tasks: &Tasks,
         writer: DatabaseConnection,
-        readers: DatabaseConnection,
+        others: Vec<DatabaseConnection>,
         keep: Keep,
     ) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
         tasks.spawn("store writer", async move {
             let done = work(&writer, waiting).await;
-            // The readers first, so that the writer is the last connection and tidies up the log.
-            for connections in [&readers, &writer] {
+            // The others first, so that the writer is the last connection and tidies up the log.
+            for connections in others.iter().chain([&writer]) {
                 if let Err(error) = connections.close_by_ref().await {
                     tracing::warn!(%error, "closing the database");
                 }
@@ -106,13 +127,25 @@ impl Writer {
         Self { jobs }
     }
 
-    /// Runs `work` in a transaction of its own.
+    /// Runs `work` in a transaction of its own, once.
     pub(crate) async fn transact<T: Send + 'static>(
         &self,
         operation: impl Into<String>,
         work: Work<T>,
     ) -> Result<T, Error> {
-        let operation = operation.into();
+        self.send(operation.into(), Doing::Once(work)).await
+    }
+
+    /// Runs `work` in a transaction of its own, again where that lost against another one.
+    pub(crate) async fn repeat<T: Send + 'static>(
+        &self,
+        operation: impl Into<String>,
+        work: Repeatable<T>,
+    ) -> Result<T, Error> {
+        self.send(operation.into(), Doing::Again(work)).await
+    }
+
+    async fn send<T: Send + 'static>(&self, operation: String, work: Doing<T>) -> Result<T, Error> {
         let (answer, result) = oneshot::channel();
         let job = Single {
             operation: operation.clone(),
@@ -222,8 +255,12 @@ async fn commit(db: &DatabaseConnection, group: Vec<Call>) {
         callers.push((call.changes.len(), call.answer));
         changes.extend(call.changes);
     }
-    let work: Work<Vec<Applied>> = Box::new(move |transaction| Box::pin(apply::group(transaction, changes)));
-    match transact(db, "apply", work).await {
+    let changes = Arc::new(changes);
+    let work: Repeatable<Vec<Applied>> = Box::new(move |transaction| {
+        let changes = Arc::clone(&changes);
+        Box::pin(async move { apply::group(transaction, &changes).await })
+    });
+    match repeat(db, "apply", work).await {
         Ok(applied) => {
             let mut applied = applied.into_iter();
             for (count, answer) in callers {
@@ -246,18 +283,31 @@ async fn commit(db: &DatabaseConnection, group: Vec<Call>) {
 #[error("the group could not be committed")]
 struct Shared(#[source] Arc<Error>);
 
+/// Runs `work` as [`transact`] does, from its beginning again where the transaction lost against another one (it
+/// was rolled back then), or could not begin because its connection had died.
+async fn repeat<T>(db: &DatabaseConnection, operation: &str, mut work: Repeatable<T>) -> Result<T, Error> {
+    let mut backoff = Backoff::new(Duration::from_millis(2), Duration::from_millis(200));
+    let give_up = clock::monotonic() + TRIES_WITHIN;
+    let mut tries = 1;
+    loop {
+        let error = match transact(db, operation, &mut work).await {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        if !lost_to_another(&error) || tries == TRIES || clock::monotonic() > give_up {
+            return Err(error);
+        }
+        tries += 1;
+        clock::sleep(backoff.step()).await;
+    }
+}
+
 /// Runs `work` in a write transaction: committed where it is `Ok`, else rolled back.
-pub(crate) async fn transact<T>(db: &DatabaseConnection, operation: &str, work: Work<T>) -> Result<T, Error> {
-    let options = TransactionOptions {
-        // A transaction that begins with a read and then writes would fail at once where another process
-        // wrote in between; this one waits its turn at the beginning.
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    let transaction = db
-        .begin_with_options(options)
-        .await
-        .map_err(|error| translate(operation, Phase::Work, error))?;
+pub(crate) async fn transact<T, W>(db: &DatabaseConnection, operation: &str, work: W) -> Result<T, Error>
+where
+    W: for<'t> FnOnce(&'t DatabaseTransaction) -> BoxFuture<'t, Result<T, Error>>,
+{
+    let transaction = begin(db, operation).await?;
     match work(&transaction).await {
         Ok(value) => {
             crash_point!(TransactionReady);
@@ -275,5 +325,35 @@ pub(crate) async fn transact<T>(db: &DatabaseConnection, operation: &str, work: 
             }
             Err(error)
         }
+    }
+}
+
+/// Begins a write transaction, on a new connection where the one that was kept had died: nothing was done on it.
+async fn begin(db: &DatabaseConnection, operation: &str) -> Result<DatabaseTransaction, Error> {
+    let mut tries = 1;
+    loop {
+        let options = TransactionOptions {
+            // A transaction that begins with a read and then writes would fail at once where another process
+            // wrote in between; this one waits its turn at the beginning.
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        let begun = match db.get_database_backend() {
+            DbBackend::Sqlite => Ok(db.begin_with_options(options).await),
+            // A server has nothing to wait for here: one that does not answer is away.
+            _ => clock::deadline(BEGINS_WITHIN, db.begin_with_options(options)).await,
+        };
+        let error = match begun {
+            Ok(Ok(transaction)) => return Ok(transaction),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                let error = Error::new(ErrorKind::Timeout, operation);
+                return Err(error.caused_by("the database server does not answer"));
+            }
+        };
+        if tries == 2 || !connection_died(&error) {
+            return Err(translate(operation, Phase::Work, error));
+        }
+        tries += 1;
     }
 }

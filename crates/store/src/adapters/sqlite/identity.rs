@@ -9,6 +9,7 @@ use crate::adapters::sql::migration::{self, Migrator};
 use crate::adapters::sql::translate::{Phase, translate};
 use crate::adapters::sql::writer::{Work, transact};
 use crate::error::Error;
+use crate::schema::Schema;
 
 /// Brings the database to the current schema. Whether it is ours is asked under the lock under which it is
 /// changed, so two processes that open a new file at once make one schema.
@@ -22,39 +23,9 @@ pub(crate) async fn migrate(db: &DatabaseConnection, place: &str) -> Result<(), 
 }
 
 async fn migrate_in(transaction: &DatabaseTransaction, place: &str) -> Result<(), Error> {
-    let operation = format!("open {place}");
-    let engine = |error: DbErr| translate(operation.clone(), Phase::Work, error);
-    let objects = number(transaction, "SELECT COUNT(*) FROM sqlite_schema")
-        .await
-        .map_err(engine)?;
-    let owner = number(transaction, "PRAGMA application_id")
-        .await
-        .map_err(engine)?;
-    let fresh = objects == 0 && (owner == 0 || owner == i64::from(APPLICATION_ID));
-    if !fresh {
-        let sql = format!(
-            "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '{}'",
-            migration::TABLE
-        );
-        let tables = number(transaction, &sql).await.map_err(engine)?;
-        if owner != i64::from(APPLICATION_ID) || tables != 1 {
-            return Err(not_ours(place));
-        }
-        let applied = migration::applied(transaction).await.map_err(engine)?;
-        let known = migration::known();
-        if let Some(newer) = applied.iter().find(|name| !known.contains(name)) {
-            return Err(Error::new(
-                ErrorKind::Corrupt,
-                format!(
-                    "open {place}: it was written by a newer Muster (its schema has '{newer}', this \
-                     program knows schemas up to {}); use the newer program, or name another file",
-                    known.len()
-                ),
-            ));
-        }
-        if applied.len() == known.len() {
-            return Ok(());
-        }
+    let engine = |error: DbErr| translate(format!("open {place}"), Phase::Work, error);
+    if look(transaction, place).await?.is_current() {
+        return Ok(());
     }
     Migrator::up(transaction, None).await.map_err(engine)?;
     transaction
@@ -64,9 +35,45 @@ async fn migrate_in(transaction: &DatabaseTransaction, place: &str) -> Result<()
     Ok(())
 }
 
-async fn number(transaction: &DatabaseTransaction, sql: &str) -> Result<i64, DbErr> {
-    let statement = Statement::from_string(transaction.get_database_backend(), sql);
-    match transaction.query_one_raw(statement).await? {
+/// Reads whose database it is and at which version.
+pub(crate) async fn look<C: ConnectionTrait>(db: &C, place: &str) -> Result<Schema, Error> {
+    let engine = |error: DbErr| translate(format!("open {place}"), Phase::Work, error);
+    let known = migration::known();
+    let objects = number(db, "SELECT COUNT(*) FROM sqlite_schema")
+        .await
+        .map_err(engine)?;
+    let owner = number(db, "PRAGMA application_id").await.map_err(engine)?;
+    if objects == 0 && (owner == 0 || owner == i64::from(APPLICATION_ID)) {
+        return Ok(Schema {
+            applied: Vec::new(),
+            known,
+        });
+    }
+    let sql = format!(
+        "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '{}'",
+        migration::TABLE
+    );
+    let tables = number(db, &sql).await.map_err(engine)?;
+    if owner != i64::from(APPLICATION_ID) || tables != 1 {
+        return Err(not_ours(place));
+    }
+    let applied = migration::applied(db).await.map_err(engine)?;
+    if let Some(newer) = applied.iter().find(|name| !known.contains(name)) {
+        return Err(Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "open {place}: it was written by a newer Muster (its schema has '{newer}', this \
+                 program knows schemas up to {}); use the newer program, or name another file",
+                known.len()
+            ),
+        ));
+    }
+    Ok(Schema { applied, known })
+}
+
+async fn number<C: ConnectionTrait>(db: &C, sql: &str) -> Result<i64, DbErr> {
+    let statement = Statement::from_string(db.get_database_backend(), sql);
+    match db.query_one_raw(statement).await? {
         Some(row) => row.try_get_by_index(0),
         None => Err(DbErr::RecordNotFound(sql.to_owned())),
     }

@@ -14,10 +14,11 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, S
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 
-use super::sql::Database;
 use super::sql::translate::{Phase, translate};
 use super::sql::writer::{Keep, Writer};
+use super::sql::{Database, migration};
 use crate::error::Error;
+use crate::schema::Schema;
 
 /// How long a statement waits for another process that writes. A submit of the largest task takes seconds.
 const BUSY: Duration = Duration::from_secs(30);
@@ -28,12 +29,7 @@ const READERS: u32 = 4;
 pub(crate) async fn open_file(path: PathBuf, tasks: &Tasks) -> Result<Database, Error> {
     let place = path.display().to_string();
     let operation = format!("open {place}");
-    let claim = {
-        let path = path.clone();
-        tokio::task::spawn_blocking(move || file::claim(&path))
-            .await
-            .map_err(|error| Error::new(ErrorKind::Internal, &operation).caused_by(error))??
-    };
+    let claim = claim(&path, &operation).await?;
     crash_point!(DatabaseClaimed);
     let writer = connect(options(&path), 1, &operation).await?;
     let prepared = match identity::migrate(&writer, &place).await {
@@ -76,6 +72,57 @@ pub(crate) async fn open_memory(tasks: &Tasks) -> Result<Database, Error> {
     ))
 }
 
+/// Returns the version of the schema of the file at `path`, which is not made where it is missing.
+pub(crate) async fn schema(path: PathBuf) -> Result<Schema, Error> {
+    if !path.exists() {
+        return Ok(Schema {
+            applied: Vec::new(),
+            known: migration::known(),
+        });
+    }
+    look(path, |db, place| async move { identity::look(&db, &place).await }).await
+}
+
+/// Brings the file at `path` to the current schema, made where it is missing.
+pub(crate) async fn migrate(path: PathBuf) -> Result<Schema, Error> {
+    look(path, |db, place| async move {
+        identity::migrate(&db, &place).await?;
+        identity::look(&db, &place).await
+    })
+    .await
+}
+
+/// Returns the version of a database in memory: always the current one.
+pub(crate) fn schema_of_memory() -> Schema {
+    Schema {
+        applied: migration::known(),
+        known: migration::known(),
+    }
+}
+
+/// Does something with the file at `path` on a connection that is closed then.
+async fn look<F: Future<Output = Result<Schema, Error>>>(
+    path: PathBuf,
+    work: impl FnOnce(DatabaseConnection, String) -> F,
+) -> Result<Schema, Error> {
+    let place = path.display().to_string();
+    let operation = format!("open {place}");
+    let claim = claim(&path, &operation).await?;
+    let db = connect(options(&path), 1, &operation).await?;
+    let result = work(db.clone(), place).await;
+    // Close before the claim on the file ends.
+    let _ = db.close_by_ref().await;
+    drop(claim);
+    result
+}
+
+async fn claim(path: &Path, operation: &str) -> Result<file::Claim, Error> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || file::claim(&path))
+        .await
+        .map_err(|error| Error::new(ErrorKind::Internal, operation).caused_by(error))?
+}
+
 fn database(
     tasks: &Tasks,
     writer: DatabaseConnection,
@@ -84,7 +131,8 @@ fn database(
     keep: Keep,
 ) -> Database {
     Database {
-        writer: Writer::start(tasks, writer, readers.clone(), keep),
+        writer: Writer::start(tasks, writer, vec![readers.clone()], keep),
+        largest_statement: None,
         readers,
         place,
     }

@@ -14,6 +14,9 @@ pub(crate) struct Model {
     pub(crate) reach: Option<String>,
     /// An object of texts, as JSON.
     pub(crate) labels: String,
+    pub(crate) credential: Option<String>,
+    /// The inventory's counter when it was written.
+    pub(crate) revision: i64,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -5,8 +5,10 @@
 //! by a keyword of any of the three.
 
 pub(crate) mod attempt;
+pub(crate) mod children;
 pub(crate) mod credential;
 pub(crate) mod executor;
+pub(crate) mod facts;
 pub(crate) mod group;
 pub(crate) mod host;
 pub(crate) mod input;

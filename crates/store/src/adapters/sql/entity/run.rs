@@ -17,6 +17,8 @@ pub(crate) struct Model {
     pub(crate) address: Option<String>,
     pub(crate) login: Option<String>,
     pub(crate) port: Option<i64>,
+    /// The name of the credential to log in with.
+    pub(crate) credential: Option<String>,
     pub(crate) state: String,
     pub(crate) attempt: i64,
     pub(crate) started_at: Option<i64>,

@@ -2,6 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::tables::{create_index, create_table};
 use super::{clustered, long_bytes, long_text, maybe_number, maybe_short, number, short};
 
 #[derive(DeriveMigrationName)]
@@ -20,7 +21,7 @@ impl MigrationTrait for Migration {
             .col(short("home", 255))
             .col(number("pid"))
             .col(number("lease_until"));
-        manager.create_table(executors).await
+        create_table(manager, "executors", executors).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -70,14 +71,11 @@ async fn tasks(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     ] {
         tasks.col(number(count).default(0));
     }
-    manager.create_table(tasks).await?;
+    create_table(manager, "tasks", tasks).await?;
     // The open tasks stand together under NULL.
     let mut open = Index::create();
-    open.name("tasks_finished")
-        .table(Alias::new("tasks"))
-        .col(Alias::new("finished_at"))
-        .col(Alias::new("id"));
-    manager.create_index(open).await?;
+    open.col(Alias::new("finished_at")).col(Alias::new("id"));
+    create_index(manager, "tasks", "tasks_finished", open).await?;
 
     let mut inputs = Table::create();
     inputs
@@ -85,7 +83,7 @@ async fn tasks(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(number("task_id").primary_key())
         .col(long_bytes(manager, "script").null())
         .col(long_bytes(manager, "stdin").null());
-    manager.create_table(inputs).await
+    create_table(manager, "task_inputs", inputs).await
 }
 
 async fn runs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
@@ -118,7 +116,7 @@ async fn runs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         )
         .primary_key(Index::create().col(Alias::new("task_id")).col(Alias::new("idx")));
     clustered(manager, &mut runs);
-    manager.create_table(runs).await?;
+    create_table(manager, "runs", runs).await?;
     open_runs(manager).await?;
 
     let mut attempts = Table::create();
@@ -138,19 +136,15 @@ async fn runs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(Alias::new("attempt")),
         );
     clustered(manager, &mut attempts);
-    manager.create_table(attempts).await
+    create_table(manager, "run_attempts", attempts).await
 }
 
 /// Finding the open runs of a large task that is nearly done, and the runs of one executor, must not cost a
 /// walk over all runs. A partial index holds the open ones alone; MySQL has none, and indexes them all.
 async fn open_runs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let mut open = Index::create();
-    open.name("runs_open").table(Alias::new("runs"));
     let mut started = Index::create();
-    started
-        .name("runs_started")
-        .table(Alias::new("runs"))
-        .col(Alias::new("executor"));
+    started.col(Alias::new("executor"));
     if manager.get_database_backend() == sea_orm::DbBackend::MySql {
         open.col(Alias::new("task_id"))
             .col(Alias::new("state"))
@@ -162,8 +156,8 @@ async fn open_runs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
             .cond_where(Expr::cust(super::super::read::OPEN));
         started.cond_where(Expr::cust(super::super::read::STARTED));
     }
-    manager.create_index(open).await?;
-    manager.create_index(started).await
+    create_index(manager, "runs", "runs_open", open).await?;
+    create_index(manager, "runs", "runs_started", started).await
 }
 
 async fn outputs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
@@ -180,5 +174,5 @@ async fn outputs(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(Alias::new("idx"))
                 .col(Alias::new("attempt")),
         );
-    manager.create_table(outputs).await
+    create_table(manager, "outputs", outputs).await
 }

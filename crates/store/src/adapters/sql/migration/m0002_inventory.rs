@@ -2,6 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
+use super::tables::{create_index, create_table};
 use super::{long_text, maybe_number, maybe_short, number, short};
 
 #[derive(DeriveMigrationName)]
@@ -19,14 +20,14 @@ impl MigrationTrait for Migration {
             .col(maybe_number("port"))
             .col(maybe_short("reach", 16))
             .col(long_text(manager, "labels").not_null());
-        manager.create_table(hosts).await?;
+        create_table(manager, "hosts", hosts).await?;
 
         let mut groups = Table::create();
         groups
             .table(Alias::new("host_groups"))
             .col(number("id").auto_increment().primary_key())
             .col(short("name", 255).unique_key());
-        manager.create_table(groups).await?;
+        create_table(manager, "host_groups", groups).await?;
 
         let mut members = Table::create();
         members
@@ -45,13 +46,10 @@ impl MigrationTrait for Migration {
                     .to(Alias::new("host_groups"), Alias::new("id"))
                     .on_delete(ForeignKeyAction::Cascade),
             );
-        manager.create_table(members).await?;
+        create_table(manager, "host_group_members", members).await?;
         let mut of_host = Index::create();
-        of_host
-            .name("host_group_members_host")
-            .table(Alias::new("host_group_members"))
-            .col(Alias::new("host"));
-        manager.create_index(of_host).await
+        of_host.col(Alias::new("host"));
+        create_index(manager, "host_group_members", "host_group_members_host", of_host).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

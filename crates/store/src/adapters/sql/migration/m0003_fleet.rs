@@ -3,7 +3,9 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::{long_bytes, long_text, maybe_number, maybe_short, number, short, table};
+use super::super::statement::or_keep;
+use super::tables::{add_column, create_index, create_table};
+use super::{long_bytes, long_text, maybe_number, maybe_short, number, short};
 
 #[derive(DeriveMigrationName)]
 pub(super) struct Migration;
@@ -22,17 +24,19 @@ impl MigrationTrait for Migration {
 /// Counters that grow with every change, so that who keeps a copy knows what is new. The row is locked by whoever
 /// changes the inventory, so changes come one after the other.
 async fn revisions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let mut revisions = table(manager, "revisions");
+    let mut revisions = Table::create();
     revisions
+        .table(Alias::new("revisions"))
         .col(short("name", 32).primary_key())
         .col(number("value"));
-    manager.create_table(revisions).await?;
-    for name in ["inventory", "removed", "groups", "host_keys"] {
-        let mut row = Query::insert();
-        row.into_table(Alias::new("revisions"))
-            .columns([Alias::new("name"), Alias::new("value")])
-            .values_panic([name.into(), 1.into()]);
-        manager.execute(row).await?;
+    create_table(manager, "revisions", revisions).await?;
+    for name in ["inventory", "removed", "groups", "host_keys", "vault"] {
+        let backend = manager.get_database_backend();
+        let sql = format!(
+            "INSERT INTO revisions (name, value) VALUES ('{name}', 1) {}",
+            or_keep(backend, "name")
+        );
+        manager.get_connection().execute_unprepared(&sql).await?;
     }
     Ok(())
 }
@@ -43,35 +47,27 @@ async fn hosts(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         ("hosts", number("revision").default(1).take()),
         ("runs", maybe_short("credential", 64)),
     ] {
-        let mut alter = Table::alter();
-        alter.table(Alias::new(of)).add_column(column);
-        manager.alter_table(alter).await?;
+        add_column(manager, of, column).await?;
     }
-    let mut changed = Index::create();
-    changed
-        .name("hosts_revision")
-        .table(Alias::new("hosts"))
-        .col(Alias::new("revision"));
-    manager.create_index(changed).await?;
+    let changed = Index::create().col(Alias::new("revision")).take();
+    create_index(manager, "hosts", "hosts_revision", changed).await?;
 
-    let mut facts = table(manager, "host_facts");
+    let mut facts = Table::create();
     facts
+        .table(Alias::new("host_facts"))
         .col(short("host", 255).primary_key())
         .col(number("gathered_at"))
         .col(number("revision"))
         .col(long_text(manager, "facts").not_null());
-    manager.create_table(facts).await?;
-    let mut changed = Index::create();
-    changed
-        .name("host_facts_revision")
-        .table(Alias::new("host_facts"))
-        .col(Alias::new("revision"));
-    manager.create_index(changed).await
+    create_table(manager, "host_facts", facts).await?;
+    let changed = Index::create().col(Alias::new("revision")).take();
+    create_index(manager, "host_facts", "host_facts_revision", changed).await
 }
 
 async fn children(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let mut children = table(manager, "host_group_children");
+    let mut children = Table::create();
     children
+        .table(Alias::new("host_group_children"))
         .col(number("parent_id"))
         .col(number("child_id"))
         .primary_key(
@@ -91,19 +87,22 @@ async fn children(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .on_delete(ForeignKeyAction::Cascade),
         );
     }
-    manager.create_table(children).await?;
-    let mut of_child = Index::create();
-    of_child
-        .name("host_group_children_of_child")
-        .table(Alias::new("host_group_children"))
-        .col(Alias::new("child_id"));
-    manager.create_index(of_child).await
+    create_table(manager, "host_group_children", children).await?;
+    let of_child = Index::create().col(Alias::new("child_id")).take();
+    create_index(
+        manager,
+        "host_group_children",
+        "host_group_children_of_child",
+        of_child,
+    )
+    .await
 }
 
 /// Secrets stand here sealed only: who reads the database reads noise.
 async fn credentials(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let mut credentials = table(manager, "credentials");
+    let mut credentials = Table::create();
     credentials
+        .table(Alias::new("credentials"))
         .col(short("name", 64).primary_key())
         .col(maybe_short("login", 255))
         .col(short("holds", 255))
@@ -113,20 +112,22 @@ async fn credentials(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(number("version"))
         .col(number("created_at"))
         .col(number("changed_at"));
-    manager.create_table(credentials).await?;
+    create_table(manager, "credentials", credentials).await?;
 
-    let mut keys = table(manager, "vault_keys");
-    keys.col(short("id", 64).primary_key())
+    let mut keys = Table::create();
+    keys.table(Alias::new("vault_keys"))
+        .col(short("id", 64).primary_key())
         .col(long_bytes(manager, "canary").not_null())
         .col(number("created_at"))
         .col(maybe_number("retired_at"));
-    manager.create_table(keys).await
+    create_table(manager, "vault_keys", keys).await
 }
 
 /// The keys by which hosts are known, under the names that `known_hosts` would have (`host` or `[host]:port`).
 async fn host_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let mut keys = table(manager, "host_keys");
-    keys.col(short("host", 512))
+    let mut keys = Table::create();
+    keys.table(Alias::new("host_keys"))
+        .col(short("host", 512))
         .col(short("fingerprint", 64))
         .col(short("algorithm", 64))
         .col(long_bytes(manager, "blob").not_null())
@@ -138,11 +139,7 @@ async fn host_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
                 .col(Alias::new("host"))
                 .col(Alias::new("fingerprint")),
         );
-    manager.create_table(keys).await?;
-    let mut changed = Index::create();
-    changed
-        .name("host_keys_revision")
-        .table(Alias::new("host_keys"))
-        .col(Alias::new("revision"));
-    manager.create_index(changed).await
+    create_table(manager, "host_keys", keys).await?;
+    let changed = Index::create().col(Alias::new("revision")).take();
+    create_index(manager, "host_keys", "host_keys_revision", changed).await
 }

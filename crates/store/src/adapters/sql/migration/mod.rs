@@ -2,12 +2,17 @@
 //!
 //! While one process hands over to a newer one, both have the database open. So a migration only adds
 //! (tables, columns with a default, indexes); what is to go away goes one release after the last reader.
+//!
+//! Tables, columns and indexes are made by the functions of [`tables`] alone: they know what each engine needs, and
+//! may be called again, because MariaDB and MySQL cannot take back a migration that was interrupted.
 
 use sea_orm_migration::prelude::*;
 
 mod m0001_tasks;
 mod m0002_inventory;
 mod m0003_fleet;
+mod m0004_output_chunks;
+mod tables;
 
 /// Every migration, in order.
 pub(crate) struct Migrator;
@@ -21,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_tasks::Migration),
             Box::new(m0002_inventory::Migration),
             Box::new(m0003_fleet::Migration),
+            Box::new(m0004_output_chunks::Migration),
         ]
     }
 
@@ -45,11 +51,6 @@ pub(crate) async fn applied<C: sea_orm::ConnectionTrait>(db: &C) -> Result<Vec<S
         .iter()
         .map(|row| row.try_get_by_index(0))
         .collect()
-}
-
-/// Returns a new table.
-fn table(_: &SchemaManager<'_>, name: &'static str) -> TableCreateStatement {
-    Table::create().table(Alias::new(name)).take()
 }
 
 /// Returns a text column without a practical limit (MySQL's TEXT ends at 64 KiB).

@@ -1,0 +1,98 @@
+//! What the adapters of database servers share: addresses, the schema under a lock, and how ports are put together.
+
+pub(crate) mod address;
+pub(crate) mod schema;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use muster_runtime::Tasks;
+use sea_orm::DatabaseConnection;
+use sqlx::pool::PoolOptions;
+use sqlx::{Connection, Database as Engine};
+
+use super::logs::Chunks;
+use super::sql::Database;
+use super::sql::writer::Writer;
+
+/// How long a call waits for a connection, and opening for the server's answer.
+pub(crate) const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a statement waits for what another transaction holds.
+pub(crate) const LOCKS_WITHIN: Duration = Duration::from_secs(10);
+/// The longest that a statement may take.
+pub(crate) const STATEMENT_WITHIN: Duration = Duration::from_secs(60);
+/// Readers, and connections that append output.
+pub(crate) const AT_ONCE: u32 = 4;
+/// A connection that was idle for longer is asked whether it is alive before it is used.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// What connections are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The one writer.
+    Write,
+    /// Readers, who may never write whatever is asked of them.
+    Read,
+    /// Those that append output.
+    Append,
+    /// The one that looks at the schema and brings it up to date.
+    Schema,
+}
+
+impl Role {
+    fn connections(self) -> u32 {
+        match self {
+            Self::Write | Self::Schema => 1,
+            Self::Read | Self::Append => AT_ONCE,
+        }
+    }
+}
+
+/// Returns the settings of a pool. It connects again by itself, as long as a call waits for it.
+pub(crate) fn pool<E: Engine>(role: Role) -> PoolOptions<E> {
+    PoolOptions::new()
+        .max_connections(role.connections())
+        .min_connections(0)
+        .acquire_timeout(ANSWERS_WITHIN)
+        .max_lifetime(None)
+        .idle_timeout((role != Role::Write).then_some(Duration::from_secs(600)))
+        .test_before_acquire(false)
+        .before_acquire(|connection: &mut E::Connection, about| {
+            Box::pin(async move {
+                if about.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+/// The connections of an open database.
+pub(crate) struct Connections {
+    pub(crate) writer: DatabaseConnection,
+    pub(crate) readers: DatabaseConnection,
+    pub(crate) appenders: DatabaseConnection,
+}
+
+/// Puts the ports together.
+pub(crate) fn open(
+    tasks: &Tasks,
+    connections: Connections,
+    largest_statement: Option<usize>,
+    place: String,
+) -> (Arc<Database>, Chunks) {
+    let Connections {
+        writer,
+        readers,
+        appenders,
+    } = connections;
+    let others = vec![readers.clone(), appenders.clone()];
+    let database = Arc::new(Database {
+        writer: Writer::start(tasks, writer, others, Box::new(())),
+        readers,
+        largest_statement,
+        place,
+    });
+    let outputs = Chunks::new(Arc::clone(&database), appenders);
+    (database, outputs)
+}
