@@ -60,6 +60,7 @@ pub(crate) async fn measure(runs: u32, repeat: u32) -> Vec<Took> {
         slots: SLOTS,
         home: "here".into(),
         executors: folder.path().join("executors"),
+        vault: muster_engine::KeySource::File(folder.path().join("vault.key")),
     };
     let engine = Engine::start(rooms, settings, tasks.clone())
         .await

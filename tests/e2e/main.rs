@@ -12,6 +12,7 @@
 mod support;
 
 mod cancel;
+mod credentials;
 mod demo;
 mod hostile;
 mod inventory;

@@ -4,6 +4,7 @@ pub mod address;
 mod body;
 mod client;
 mod connection;
+mod credentials;
 mod events;
 pub mod exit;
 mod follow;

@@ -14,6 +14,7 @@ use crate::follow::Hub;
 use crate::inventory::{InMemory, Shelf};
 use crate::settle::Gathering;
 use crate::sweep::Lease;
+use crate::vault::Vault;
 
 /// The exchange and the queue of work.
 pub(crate) const WORK: &str = "muster.work";
@@ -33,6 +34,7 @@ pub(crate) struct Core {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
+    pub(crate) vault: Vault,
     pub(crate) copy: InMemory,
     pub(crate) facts: Shelf,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
@@ -58,9 +60,11 @@ impl Core {
 
     pub(crate) fn new(rooms: Rooms, settings: Settings, tasks: Tasks, lease: Lease) -> Self {
         let slots = Arc::new(Semaphore::new(settings.slots.max(1)));
+        let vault = Vault::new(Arc::clone(&rooms.database.vault), settings.vault.clone());
         Self {
             rooms,
             tasks,
+            vault,
             me: lease.executor().clone(),
             hub: Hub::default(),
             lease,

@@ -18,6 +18,7 @@ use crate::core::Core;
 use crate::fault;
 use crate::follow::{OutputReader, Watcher};
 use crate::sweep::Lease;
+use crate::vault::KeySource;
 
 /// How long killing and settling what still runs may take at the end.
 const CLOSE: Duration = Duration::from_secs(30);
@@ -44,6 +45,8 @@ pub struct Settings {
     pub home: String,
     /// The folder where live executors of this machine hold their locks.
     pub executors: PathBuf,
+    /// Where the key comes from that credentials are sealed with.
+    pub vault: KeySource,
 }
 
 /// The engine. Cheap to clone.
@@ -85,6 +88,7 @@ impl Engine {
     pub async fn start(rooms: Rooms, settings: Settings, tasks: Tasks) -> Result<Self, Problem> {
         let lease = Lease::take(&settings.home, &settings.executors)?;
         let core = Arc::new(Core::new(rooms, settings, tasks, lease));
+        core.vault.check().await?;
         core.declare().await.map_err(|error| fault::of_queue(&error))?;
         core.listen().await.map_err(|error| fault::of_queue(&error))?;
         let others = core.lease.others();

@@ -13,7 +13,9 @@ mod report;
 mod settle;
 mod submit;
 mod sweep;
+mod vault;
 
 pub use engine::{Accepted, Engine, Load, Rooms, Settings};
 pub use follow::{OutputReader, Watcher};
 pub use muster_store::{Opened as Database, TaskFilter};
+pub use vault::KeySource;

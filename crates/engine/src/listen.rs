@@ -186,6 +186,7 @@ impl Core {
                 "check `cache` in `muster config`",
             ),
             check("transport", Ok(format!("{connections} warm connections")), ""),
+            self.check_vault().await,
         ]
     }
 }

@@ -25,6 +25,8 @@ pub enum Code {
     UnknownRun,
     /// The inventory has no such host.
     UnknownHost,
+    /// There is no credential of this name.
+    UnknownCredential,
     /// It exists already.
     AlreadyExists,
     /// It cannot be done in this state.
@@ -45,6 +47,8 @@ pub enum Code {
     InvalidConfig,
     /// The database cannot be used.
     InvalidDatabase,
+    /// The key that credentials are sealed with is missing or wrong.
+    VaultKey,
     /// The socket, folder or lock belongs to somebody else.
     NotYours,
     /// A fault in Muster itself.
@@ -53,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::InvalidRequest,
         Self::InvalidPattern,
         Self::InvalidSelector,
@@ -63,6 +67,7 @@ impl Code {
         Self::UnknownTask,
         Self::UnknownRun,
         Self::UnknownHost,
+        Self::UnknownCredential,
         Self::AlreadyExists,
         Self::Conflict,
         Self::TooLarge,
@@ -73,6 +78,7 @@ impl Code {
         Self::Unavailable,
         Self::InvalidConfig,
         Self::InvalidDatabase,
+        Self::VaultKey,
         Self::NotYours,
         Self::Internal,
     ];
@@ -88,13 +94,17 @@ impl Code {
             | Self::EmptyTarget
             | Self::TargetTooLarge
             | Self::InvalidConfig => 422,
-            Self::UnknownTask | Self::UnknownRun | Self::UnknownHost | Self::NotFound => 404,
+            Self::UnknownTask
+            | Self::UnknownRun
+            | Self::UnknownHost
+            | Self::UnknownCredential
+            | Self::NotFound => 404,
             Self::AlreadyExists | Self::Conflict => 409,
             Self::TooLarge => 413,
             Self::Denied | Self::NotYours => 403,
             Self::VersionMismatch => 426,
             Self::Draining | Self::Unavailable => 503,
-            Self::InvalidDatabase | Self::Internal => 500,
+            Self::InvalidDatabase | Self::VaultKey | Self::Internal => 500,
         }
     }
 
@@ -103,7 +113,7 @@ impl Code {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::VersionMismatch | Self::Draining | Self::Unavailable | Self::Internal => 3,
+            Self::VersionMismatch | Self::Draining | Self::Unavailable | Self::VaultKey | Self::Internal => 3,
             Self::Denied => 4,
             _ => 2,
         }
@@ -122,6 +132,7 @@ impl Code {
             Self::UnknownTask => "there is no such task",
             Self::UnknownRun => "the task has no run on this host",
             Self::UnknownHost => "there is no such host in the inventory",
+            Self::UnknownCredential => "there is no such credential",
             Self::AlreadyExists => "it exists already",
             Self::Conflict => "it cannot be done now",
             Self::TooLarge => "the request is too large",
@@ -132,6 +143,7 @@ impl Code {
             Self::Unavailable => "the server cannot be reached",
             Self::InvalidConfig => "the configuration is wrong",
             Self::InvalidDatabase => "the database cannot be used",
+            Self::VaultKey => "the key of the credentials is missing or wrong",
             Self::NotYours => "it belongs to somebody else",
             Self::Internal => "a fault in Muster",
         }

@@ -164,6 +164,8 @@ pub enum Unreachable {
     Settings,
     /// A secret that was given with the task is gone, since the server was started anew.
     SecretGone,
+    /// The credential does not exist, or cannot be opened.
+    Credential,
     /// This build or this machine cannot reach hosts of that kind.
     Unsupported,
 }

@@ -110,6 +110,9 @@ pub struct Options {
     pub identities: Vec<String>,
     /// The socket of the submitter's SSH agent.
     pub agent_socket: Option<String>,
+    /// The credential to log in with, in the place of those that hosts have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<crate::inventory::CredentialName>,
 }
 
 impl Default for Options {
@@ -135,6 +138,7 @@ impl Default for Options {
             ssh_config: None,
             identities: Vec::new(),
             agent_socket: None,
+            credential: None,
         }
     }
 }

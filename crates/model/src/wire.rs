@@ -1,6 +1,7 @@
 //! The types that cross the HTTP API: requests, answers and live events. JSON, field names as they
 //! stand here; what CLI users see with `--json` is [`TaskReport`].
 
+pub mod credentials;
 pub mod framed;
 mod inventory;
 mod output;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{TaskId, Timestamp};
+use crate::inventory::CredentialName;
 use crate::output::Stream;
 use crate::quantity::Amount;
 use crate::run::{PastAttempt, RunState, Unreachable};
@@ -124,6 +126,8 @@ pub struct WorkOptions {
     pub ssh_config: Option<String>,
     pub identities: Vec<String>,
     pub agent_socket: Option<String>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub credential: Option<CredentialName>,
 }
 
 /// Secrets of a task. They are held in the server's memory while the task has runs, and nowhere else.

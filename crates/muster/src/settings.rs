@@ -5,6 +5,7 @@ mod environment;
 mod file;
 mod keys;
 mod url;
+mod vault;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_client::Address;
+use muster_engine::KeySource;
 use muster_model::problem::Code;
 use muster_model::{Problem, Secret, quantity};
 
@@ -58,6 +60,10 @@ pub struct Settings {
     pub ssh_logins: usize,
     /// How long connecting and logging in may take where a task does not say.
     pub connect_timeout: Duration,
+    /// Where the key comes from that credentials are sealed with.
+    pub vault_key: KeySource,
+    /// Whether a server may leave a core file.
+    pub core_dumps: bool,
     /// What is logged: a level, or directives such as `muster_engine=debug`.
     pub log: String,
     /// Whether colours are allowed (`color` is not `never`, `NO_COLOR` unset, `TERM` not `dumb`).
@@ -252,9 +258,12 @@ impl Found {
             Some(url) => url.to_owned(),
             None => format!("sqlite://{}", state_dir.join("muster.db").display()),
         };
+        let vault_key = vault::in_folder(&state_dir);
         for value in &mut values {
-            if value.key.name == "database" {
-                value.text = Some(database.clone());
+            match value.key.name {
+                "database" => value.text = Some(database.clone()),
+                "vault_key" => value.text = Some(self.text("vault_key").unwrap_or(&vault_key).to_owned()),
+                _ => {}
             }
         }
         let absolute = |text: &str| Ok(environment.absolute(text));
@@ -278,6 +287,12 @@ impl Found {
             ssh_keepalive: self.read("ssh_keepalive", duration)?,
             ssh_logins: self.read("ssh_logins", |text| keys::number(text, 1, 10_000))?,
             connect_timeout: self.read("connect_timeout", duration)?,
+            vault_key: match self.read_optional("vault_key", |text| vault::source(text, environment))? {
+                Some(source) => source,
+                None => vault::source(&vault_key, environment)
+                    .map_err(|why| Problem::new(Code::InvalidConfig, why))?,
+            },
+            core_dumps: self.read("core_dumps", keys::flag)?,
             log: self.read("log", keys::log)?,
             colours: color != keys::Color::Never && (color == keys::Color::Always || !environment.is_plain()),
             colours_always: color == keys::Color::Always,

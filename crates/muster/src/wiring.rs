@@ -68,6 +68,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
         slots: settings.slots,
         home: this_machine(),
         executors: settings.state_dir.join("executors"),
+        vault: settings.vault_key.clone(),
     };
     Engine::start(rooms, engine, tasks.clone()).await
 }

@@ -141,6 +141,17 @@ points! {
     /// A command was killed, and that is not written.
     Killed,
 
+    /// A new key of the vault is kept, and nobody knows of it.
+    VaultKeyMade,
+    /// The database knows of a new key of the vault; nothing is sealed with it.
+    VaultKeyWritten,
+    /// A credential is sealed with the new key; others are not.
+    CredentialResealed,
+    /// The old key of the vault is retired and still there.
+    VaultKeyRetired,
+    /// The old key of the vault is gone, and nobody was told.
+    VaultKeyDropped,
+
     /// An idle server has put its socket out of sight.
     SocketHidden,
     /// An idle server has given its place up.

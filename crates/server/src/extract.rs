@@ -13,12 +13,15 @@ use muster_model::limits::REQUEST_BYTES;
 use muster_model::problem::Code;
 use muster_runtime::clock;
 use serde::de::DeserializeOwned;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::guard::Owner;
 use crate::problem::{Failure, clipped};
 
 /// How long the body of a request may take.
 const BODY: Duration = Duration::from_mins(1);
+/// The longest body with secrets in it.
+const SECRET_BYTES: usize = 512 * 1024;
 
 /// A body of JSON.
 pub(crate) struct Json<T>(pub(crate) T);
@@ -34,6 +37,75 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
             Err(rejection) => Err(not_this_json(&rejection)),
         }
     }
+}
+
+/// A body of JSON with secrets in it. Its bytes are wiped once they are read, and an error shows nothing of them.
+pub(crate) struct SecretJson<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for SecretJson<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, _state: &S) -> Result<Self, Failure> {
+        is_json(request.headers())?;
+        let body = secret_body(request).await?;
+        // Names of fields and values may be a secret in the wrong place: where it stands is all that is told.
+        serde_json::from_slice(&body).map(Self).map_err(|error| {
+            Failure::new(
+                Code::InvalidRequest,
+                format!(
+                    "the body is not right at line {}, column {}",
+                    error.line(),
+                    error.column()
+                ),
+            )
+            .hint("GET /api/v1/openapi.json says what this address takes; secrets are base64")
+        })
+    }
+}
+
+/// Reads a body to its end into a buffer that is wiped. What the connection has lent us of it is wiped too, where the
+/// connection has let go of it.
+async fn secret_body(request: Request) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // Room for all of it from the start: a buffer that grows leaves its old place behind.
+    let mut whole = Zeroizing::new(Vec::with_capacity(SECRET_BYTES));
+    let mut body = request.into_body();
+    let work = async {
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| unreadable(&error))?;
+            let Ok(bytes) = frame.into_data() else { continue };
+            if whole.len() + bytes.len() > SECRET_BYTES {
+                return Err(Failure::new(
+                    Code::TooLarge,
+                    format!("a request with secrets is larger than {} KiB", SECRET_BYTES >> 10),
+                ));
+            }
+            whole.extend_from_slice(&bytes);
+            if let Ok(mut bytes) = bytes.try_into_mut() {
+                bytes.as_mut().zeroize();
+            }
+        }
+        Ok(())
+    };
+    match clock::deadline(BODY, work).await {
+        Ok(done) => done.map(|()| whole),
+        Err(clock::Elapsed) => Err(too_slow()),
+    }
+}
+
+fn unreadable(error: &dyn std::fmt::Display) -> Failure {
+    Failure::with_status(
+        Code::InvalidRequest,
+        StatusCode::BAD_REQUEST,
+        format!("the body cannot be read: {error}"),
+    )
+}
+
+fn too_slow() -> Failure {
+    Failure::with_status(
+        Code::InvalidRequest,
+        StatusCode::REQUEST_TIMEOUT,
+        format!("the body did not arrive within {} s", BODY.as_secs()),
+    )
 }
 
 fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
@@ -75,16 +147,8 @@ async fn whole_body(request: Request) -> Result<Bytes, Failure> {
     match clock::deadline(BODY, body.collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(too_large()),
-        Ok(Err(error)) => Err(Failure::with_status(
-            Code::InvalidRequest,
-            StatusCode::BAD_REQUEST,
-            format!("the body cannot be read: {error}"),
-        )),
-        Err(clock::Elapsed) => Err(Failure::with_status(
-            Code::InvalidRequest,
-            StatusCode::REQUEST_TIMEOUT,
-            format!("the body did not arrive within {} s", BODY.as_secs()),
-        )),
+        Ok(Err(error)) => Err(unreadable(&error)),
+        Err(clock::Elapsed) => Err(too_slow()),
     }
 }
 

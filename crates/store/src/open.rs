@@ -11,7 +11,7 @@ use crate::adapters::sql::Database;
 use crate::adapters::sqlite;
 use crate::capabilities::Capabilities;
 use crate::error::Error;
-use crate::port::{Inventory, Outputs, Store};
+use crate::port::{Inventory, Outputs, Store, Vault};
 
 /// The ports of one database.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// Hosts and groups.
     pub inventory: Arc<dyn Inventory>,
+    /// Sealed credentials.
+    pub vault: Arc<dyn Vault>,
     /// Output.
     pub outputs: Arc<dyn Outputs>,
     /// What this database can do that another cannot.
@@ -77,7 +79,8 @@ pub async fn open(url: &str, tasks: &Tasks) -> Result<Opened, Error> {
 fn opened(database: Arc<Database>, outputs: impl Outputs, capabilities: Capabilities) -> Opened {
     Opened {
         store: Arc::clone(&database) as Arc<dyn Store>,
-        inventory: database,
+        inventory: Arc::clone(&database) as Arc<dyn Inventory>,
+        vault: database,
         outputs: Arc::new(outputs),
         capabilities,
     }

@@ -1,4 +1,6 @@
-//! The ports of the database: tasks and runs, the inventory, and the output of runs.
+//! The ports of the database: tasks and runs, the inventory, the output of runs, and sealed credentials.
+
+mod vault;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -12,6 +14,7 @@ use crate::types::{
     TaskFilter, TaskInput,
 };
 use muster_model::run::Applied;
+pub use vault::Vault;
 
 /// Tasks and runs. Cheap to share: `Arc<dyn Store>`.
 ///

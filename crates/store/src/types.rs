@@ -1,5 +1,7 @@
 //! The plain types of the store's ports.
 
+pub mod vault;
+
 use bytes::Bytes;
 use muster_model::facts::Facts;
 use muster_model::host::HostRecord;

@@ -136,6 +136,10 @@ impl Home {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
+        if !nix::unistd::geteuid().is_root() {
+            // Else the environment by which its processes are found cannot be read.
+            all.push(("MUSTER_CORE_DUMPS".to_owned(), "true".to_owned()));
+        }
         for (name, value) in &self.env {
             all.retain(|(known, _)| known != name);
             all.push((name.clone(), value.clone()));

@@ -13,9 +13,11 @@ pub mod fuzzing {
 }
 pub mod open;
 pub mod port;
+pub mod stored;
 pub mod types;
 
 pub use error::{ConnectError, Error};
 pub use open::{Settings, open};
 pub use port::{Killer, Running, Session, Transport};
+pub use stored::{Prepared, Stored, Unseal, Unsealed, prepare_key};
 pub use types::{Access, Exec, ExecEvent, Exit, KillReport, Sudo, What};

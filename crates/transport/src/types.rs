@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_model::{Secret, Stream};
 
+use crate::stored::Stored;
+
 /// How to log in: settings of the task and of the user. Secrets live only here, in memory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
@@ -17,6 +19,9 @@ pub struct Access {
     pub password: Option<Secret>,
     /// For encrypted private keys.
     pub passphrase: Option<Secret>,
+    /// A stored credential: for what is not given here, and its key behind those of `identities`. Jump hosts are shown
+    /// its key, and are never told its password.
+    pub stored: Option<Stored>,
     /// Private keys to offer first.
     pub identities: Vec<PathBuf>,
     /// The `ssh_config` to use; None: the user's `~/.ssh/config`, then `/etc/ssh/ssh_config`.
@@ -34,6 +39,7 @@ impl Default for Access {
             user: None,
             password: None,
             passphrase: None,
+            stored: None,
             identities: Vec::new(),
             ssh_config: None,
             agent_socket: None,

@@ -25,6 +25,8 @@ pub enum Course {
     Idle,
     /// A command has an older server hand over, and is itself the process that dies.
     Replace,
+    /// The key of the vault is changed.
+    Rekey,
 }
 
 /// How often a point is surely passed.
@@ -86,6 +88,9 @@ fn plan(point: Point) -> (Course, Times, After) {
         Point::Drained | Point::RunsEnded | Point::LocksReleased | Point::DatabaseClosed
             => (Course::Leave, once, Anything),
         Point::SocketHidden | Point::IdleClosed => (Course::Idle, once, Untouched),
+        Point::VaultKeyMade | Point::VaultKeyWritten | Point::VaultKeyRetired | Point::VaultKeyDropped
+            => (Course::Rekey, once, Anything),
+        Point::CredentialResealed => (Course::Rekey, AtMost(3), Anything),
         Point::HandoverDone => (Course::Replace, once, Untouched),
     }
 }

@@ -14,6 +14,7 @@ use nix::sys::signal::Signal;
 use crate::case::{After, Case, Course, Farewell};
 use crate::promises;
 use crate::sent::{self, Plan, Sent};
+use crate::vault;
 use crate::world::{Broken, World, run, send};
 
 /// Goes through a case. `older` is an older build of the binary.
@@ -35,6 +36,9 @@ fn walk(world: &World<'_>, older: &Path) -> Result<(), Broken> {
     lead_to_the_point(world, older, &mut tasks)?;
     until_dead(world)?;
     world.recover()?;
+    if world.case.course == Course::Rekey {
+        vault::is_whole(world)?;
+    }
     for task in &mut tasks {
         sent::again(world, task)?;
     }
@@ -128,6 +132,7 @@ fn lead_to_the_point(world: &World<'_>, older: &Path, tasks: &mut Vec<Sent>) -> 
             Ok(())
         }
         Course::Leave | Course::Replace => leave(world, older, tasks),
+        Course::Rekey => vault::rekey(world),
     }
 }
 

@@ -18,6 +18,7 @@ mod case;
 mod course;
 mod promises;
 mod sent;
+mod vault;
 mod world;
 
 use std::ops::RangeInclusive;

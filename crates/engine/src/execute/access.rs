@@ -1,22 +1,26 @@
 //! From a task to what the transport needs.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use muster_model::wire::Secrets;
-use muster_model::{Kind, Options};
+use muster_model::{Kind, Options, Problem, Secret};
 use muster_transport::{Access, Exec, Sudo, What};
 
 use crate::dispatch::Work;
 use crate::follow::LiveTask;
+use crate::vault::Handle;
 
-/// Returns how to log in for a task.
-pub(super) fn access(options: &Options, secrets: &Secrets) -> Access {
+/// Returns how to log in for a task: what was typed goes before what is stored.
+pub(super) fn access(options: &Options, secrets: &Secrets, credential: Option<&Arc<Handle>>) -> Access {
+    let user = credential.and_then(|credential| credential.record.user.clone());
     Access {
         connect_timeout: options.connect_timeout,
-        user: options.user.clone(),
+        user: options.user.clone().or(user),
         password: secrets.password.clone(),
         passphrase: secrets.passphrase.clone(),
+        stored: credential.map(Handle::stored),
         identities: options.identities.iter().map(PathBuf::from).collect(),
         ssh_config: options.ssh_config.as_ref().map(PathBuf::from),
         agent_socket: options.agent_socket.as_ref().map(PathBuf::from),
@@ -25,7 +29,7 @@ pub(super) fn access(options: &Options, secrets: &Secrets) -> Access {
 }
 
 /// Returns what to run on a host.
-pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, secrets: &Secrets) -> Exec {
+pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, sudo_password: Option<&Secret>) -> Exec {
     let options = &live.record.options;
     let what = match &live.record.kind {
         Kind::Command { command } => What::Command(command.clone()),
@@ -47,9 +51,21 @@ pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, secrets: &Secret
         cwd: options.cwd.clone(),
         sudo: options.sudo.as_ref().map(|user| Sudo {
             user: user.clone(),
-            password: secrets.sudo_password.clone(),
+            password: sudo_password.cloned(),
         }),
         stdin: live.input.stdin.clone(),
+    }
+}
+
+/// Returns the password that sudo will ask for: the typed one, else that of the credential.
+pub(super) fn sudo_password(
+    options: &Options,
+    typed: Option<Secret>,
+    credential: Option<&Arc<Handle>>,
+) -> Result<Option<Secret>, Problem> {
+    match (options.sudo.is_some(), typed, credential) {
+        (true, None, Some(credential)) => Ok(credential.open()?.sudo_password),
+        (_, typed, _) => Ok(typed),
     }
 }
 

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::run::Change;
-use muster_model::{ErrorKind, Kind, Outcome, RunState, TaskId, Transition, Unreachable, limits};
+use muster_model::{
+    Endpoint, ErrorKind, Kind, Options, Outcome, Reach, RunState, Secret, TaskId, Transition, Unreachable,
+    limits,
+};
 use muster_runtime::{Backoff, CancellationToken, clock, crash_point};
 use muster_store::Applied;
 use muster_transport::{Exec, ExecEvent, Exit, Killer, Running, Session};
 
-use super::access::{access, exec, secret_is_gone};
+use super::access::{access, exec, secret_is_gone, sudo_password};
 use super::collect::Collector;
 use super::take::Receipt;
 use crate::core::Core;
@@ -20,6 +23,7 @@ use crate::dispatch::Work;
 use crate::fault;
 use crate::follow::LiveTask;
 use crate::settle::again_or_settle;
+use crate::vault::Handle;
 
 /// How long a host may still take to say that a command runs which is to be ended.
 const TO_START: Duration = Duration::from_secs(5);
@@ -80,8 +84,8 @@ impl Core {
                 .await;
             return;
         }
-        let mut session = match Box::pin(self.reach(&live, work)).await {
-            Reached::Session(session) => session,
+        let (mut session, sudo_password) = match Box::pin(self.reach(&live, work)).await {
+            Reached::Session(session, sudo_password) => (session, sudo_password),
             Reached::Over(outcome) => {
                 let cancelled = live.cancel.is_cancelled();
                 let change = again_or_settle(&live.record.options, work.attempt, cancelled, outcome, None);
@@ -103,7 +107,7 @@ impl Core {
         claim.started = self.mark_started(work, receipt).await;
         if claim.started {
             crash_point!(StartAcknowledged);
-            let change = Box::pin(self.carry_out(&live, work, session.as_mut())).await;
+            let change = Box::pin(self.carry_out(&live, work, session.as_mut(), sudo_password)).await;
             self.settle(work, change, None).await;
             claim.started = false;
         }
@@ -136,15 +140,50 @@ impl Core {
             let why = "a message names a host that the task does not have".to_owned();
             return Reached::Over(Outcome::unreachable(Unreachable::Settings, why));
         };
-        let access = access(options, &secrets);
+        let credential = match self.credential_of(options, &host.endpoint).await {
+            Ok(credential) => credential,
+            Err(why) => {
+                let why = format!("{}: {why}", host.name);
+                return Reached::Over(Outcome::unreachable(Unreachable::Credential, why));
+            }
+        };
+        let sudo_password = match sudo_password(options, secrets.sudo_password.clone(), credential.as_ref()) {
+            Ok(password) => password,
+            Err(problem) => {
+                return Reached::Over(Outcome::unreachable(Unreachable::Credential, problem.detail));
+            }
+        };
+        let access = access(options, &secrets, credential.as_ref());
         tokio::select! {
             biased;
             () = self.tasks.intake().cancelled() => Reached::PutBack,
             () = live.cancel.cancelled() => Reached::Withdrawn(Outcome::plain(RunState::Cancelled, None)),
             connected = self.rooms.transport.connect(&host.endpoint, &access) => match connected {
-                Ok(session) => Reached::Session(session),
+                Ok(session) => Reached::Session(session, sudo_password),
                 Err(error) => Reached::Over(Outcome::unreachable(error.reason, error.message)),
             },
+        }
+    }
+
+    /// Returns the credential for a host; None where neither the task nor the host names one, or where it has no use.
+    async fn credential_of(
+        &self,
+        options: &Options,
+        endpoint: &Endpoint,
+    ) -> Result<Option<Arc<Handle>>, String> {
+        let Some(name) = options.credential.as_ref().or(endpoint.credential.as_ref()) else {
+            return Ok(None);
+        };
+        if endpoint.reach == Reach::Local && options.sudo.is_none() {
+            return Ok(None);
+        }
+        match self.vault.find(name.as_str()).await {
+            Ok(Some(handle)) => Ok(Some(handle)),
+            Ok(None) => Err(format!(
+                "there is no credential '{name}': `muster credentials add {name}` makes it, `--credential NAME` \
+                 names another"
+            )),
+            Err(problem) => Err(problem.detail),
         }
     }
 
@@ -198,9 +237,15 @@ impl Core {
     }
 
     /// Runs the command and returns the change that settles it.
-    async fn carry_out(self: &Arc<Self>, live: &LiveTask, work: Work, session: &mut dyn Session) -> Change {
+    async fn carry_out(
+        self: &Arc<Self>,
+        live: &LiveTask,
+        work: Work,
+        session: &mut dyn Session,
+        sudo_password: Option<Secret>,
+    ) -> Change {
         let options = &live.record.options;
-        let command = exec(live, work, &self.me.0, &self.secrets(live.id()));
+        let command = exec(live, work, &self.me.0, sudo_password.as_ref());
         let mut output = Collector::new(Arc::clone(self), work.run, work.attempt, options.max_output);
         let until = options
             .timeout
@@ -416,7 +461,8 @@ impl Drop for Claim {
 }
 
 enum Reached {
-    Session(Box<dyn Session>),
+    /// Logged in; with the password that sudo will ask for.
+    Session(Box<dyn Session>, Option<Secret>),
     /// It ends here, before anything was started.
     Over(Outcome),
     /// Its task was cancelled.

@@ -5,3 +5,5 @@ mod retry;
 mod targets;
 mod validate;
 mod write;
+
+pub(crate) use validate::user;

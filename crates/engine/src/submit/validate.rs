@@ -137,7 +137,8 @@ fn duration(field: &str, millis: Option<u64>) -> Result<Option<Duration>, Proble
     Ok(Some(duration))
 }
 
-fn user(field: &str, name: Option<&String>) -> Result<(), Problem> {
+/// Checks the name of a user.
+pub(crate) fn user(field: &str, name: Option<&String>) -> Result<(), Problem> {
     let Some(name) = name else { return Ok(()) };
     let bad = name.is_empty()
         || name.len() > 255
@@ -226,6 +227,7 @@ pub(crate) fn options(wire: &WorkOptions, secrets: &Secrets, now: Timestamp) -> 
         ssh_config: wire.ssh_config.clone(),
         identities: wire.identities.clone(),
         agent_socket: wire.agent_socket.clone(),
+        credential: wire.credential.clone(),
     })
 }
 

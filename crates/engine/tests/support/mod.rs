@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use muster_engine::{Accepted, Engine, Rooms, Settings};
+use muster_engine::{Accepted, Engine, KeySource, Rooms, Settings};
 use muster_model::wire::{Event, RunEntry, Secrets, Submit, Targets, Work, WorkOptions};
 use muster_model::{RunState, TaskId, TaskRecord};
 use muster_runtime::Tasks;
@@ -39,6 +39,7 @@ impl Bench {
             slots: 200,
             home: "here".into(),
             executors: folder.path().join("executors"),
+            vault: KeySource::File(folder.path().join("vault.key")),
         };
         let engine = Engine::start(rooms, settings, tasks.clone())
             .await

@@ -210,6 +210,7 @@ fn with_login(options: WorkOptions, login: &Login, settings: &Settings) -> Resul
     Ok(WorkOptions {
         connect_timeout_ms: Some(u64::try_from(connect_timeout.as_millis()).unwrap_or(u64::MAX)),
         user: login.user.clone(),
+        credential: login.credential.clone(),
         accept_new: login.accept_new,
         ssh_config,
         identities,

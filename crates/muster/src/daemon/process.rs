@@ -40,6 +40,9 @@ impl Process {
     /// Starts the engine.
     pub(super) async fn start(settings: &Settings) -> Result<Self, Problem> {
         raise_open_files();
+        if !settings.core_dumps {
+            keep_memory_private();
+        }
         paths::private_state(&settings.state_dir)?;
         let tasks = Tasks::new();
         let started_at = now();
@@ -106,6 +109,14 @@ fn raise_open_files() {
     });
     if let Err(error) = raised {
         tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+}
+
+/// What dies here leaves no memory behind, and no other program of the same user may look into it: credentials are in
+/// it while they are used. Programs that are started from here are not touched by that.
+fn keep_memory_private() {
+    if let Err(error) = nix::sys::prctl::set_dumpable(false) {
+        tracing::warn!(%error, "core files of this server cannot be prevented");
     }
 }
 

@@ -147,6 +147,21 @@ pub(super) static ALL: &[Key] = &[
         Some("info"),
         "What the server logs: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `muster_engine=debug`.",
     ),
+    Key {
+        unset: "`vault.key` in the state folder",
+        ..key(
+            "vault_key",
+            "MUSTER_VAULT_KEY",
+            None,
+            "Where the key comes from that credentials are sealed with: `file:/path`, `env:NAME` or `command:PROGRAM ARG…`.",
+        )
+    },
+    key(
+        "core_dumps",
+        "MUSTER_CORE_DUMPS",
+        Some("false"),
+        "Whether a server that dies may leave its memory, with secrets in it, in a core file.",
+    ),
     key(
         "color",
         "MUSTER_COLOR",

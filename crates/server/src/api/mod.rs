@@ -1,5 +1,6 @@
 //! The addresses of the API, one file for each of its subjects, and the document that describes them.
 
+mod credentials;
 mod describe;
 mod inventory;
 mod patterns;
@@ -67,7 +68,10 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(inventory::export, inventory::import))
         .routes(routes!(inventory::groups))
         .routes(routes!(inventory::group, inventory::remove_group))
-        .routes(routes!(inventory::add_members, inventory::remove_members));
+        .routes(routes!(inventory::add_members, inventory::remove_members))
+        .routes(routes!(credentials::list))
+        .routes(routes!(credentials::rekey))
+        .routes(routes!(credentials::show, credentials::put, credentials::remove));
     OpenApiRouter::with_openapi(describe::head()).nest("/api/v1", api)
 }
 

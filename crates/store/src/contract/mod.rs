@@ -19,6 +19,7 @@ mod reading;
 pub mod stories;
 mod submit;
 mod transitions;
+mod vault;
 pub mod world;
 
 use futures_util::future::BoxFuture;
@@ -148,6 +149,16 @@ pub fn cases() -> Vec<Case> {
             inventory::a_group_may_name_hosts_that_are_not_in_the_inventory
             inventory::facts_are_kept_for_hosts_of_the_inventory
             inventory::what_has_changed_is_told_once;
+        Nothing:
+            vault::a_credential_is_read_back_as_it_was_put
+            vault::of_many_that_change_a_credential_one_wins
+            vault::a_credential_goes_by_its_name
+            vault::a_credential_that_hosts_use_stays_unless_it_is_forced
+            vault::a_key_that_is_used_is_not_retired
+            vault::nothing_is_sealed_with_a_key_that_is_not_there_or_retired
+            vault::of_many_that_make_the_first_key_one_wins
+            vault::names_and_bytes_are_data_and_never_statements
+            vault::what_is_too_large_is_refused;
         Nothing:
             keeping::a_closed_store_says_that_it_is_closed
             keeping::what_is_settled_during_a_shutdown_is_written

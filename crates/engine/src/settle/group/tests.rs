@@ -100,6 +100,7 @@ async fn core(folder: &tempfile::TempDir, tasks: &Tasks) -> Arc<Core> {
         slots: 10,
         home: "here".into(),
         executors: folder.path().join("executors"),
+        vault: crate::KeySource::File(folder.path().join("vault.key")),
     };
     let lease = Lease::take("here", &settings.executors).expect("a lease");
     let core = Arc::new(Core::new(rooms, settings, tasks.clone(), lease));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use muster_model::inventory::CredentialName;
 use muster_model::quantity::{self, Amount};
 use muster_model::task::Priority;
 
@@ -107,6 +108,9 @@ pub struct Login {
     /// The user to log in as, where the target and the inventory name none.
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
+    /// The credential to log in with, in the place of those that hosts have.
+    #[arg(long, value_name = "NAME")]
+    pub credential: Option<CredentialName>,
     /// A private key to offer first.
     #[arg(short, long = "identity", value_name = "FILE")]
     pub identities: Vec<PathBuf>,

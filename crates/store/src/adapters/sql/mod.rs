@@ -14,6 +14,7 @@ mod statement;
 mod store;
 mod submit;
 pub(crate) mod translate;
+mod vault;
 pub(crate) mod writer;
 
 use bytes::Bytes;

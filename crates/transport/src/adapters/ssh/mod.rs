@@ -25,4 +25,5 @@ mod stream;
 mod trace;
 mod transport;
 
+pub use identity::prepare_key;
 pub(crate) use transport::Ssh;

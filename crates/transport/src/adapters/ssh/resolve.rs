@@ -46,6 +46,7 @@ pub(super) fn resolve_from(
         address: endpoint.address.as_deref(),
         user: endpoint.user.as_deref().or(access.user.as_deref()),
         port: endpoint.port,
+        is_jump: false,
     };
     let mut way = vec![endpoint.host.clone()];
     resolver.host(wanted, None, &mut way).map_err(|what| {
@@ -88,6 +89,7 @@ struct Wanted<'a> {
     address: Option<&'a str>,
     user: Option<&'a str>,
     port: Option<u16>,
+    is_jump: bool,
 }
 
 struct Resolver<'a> {
@@ -135,6 +137,8 @@ impl Resolver<'_> {
             family: options.address_family.unwrap_or(AddressFamily::Any),
             methods: methods(&options)?,
             password: self.access.password.clone(),
+            stored: self.access.stored.clone(),
+            is_jump: wanted.is_jump,
             algorithms: Lists {
                 kex: options.kex,
                 ciphers: options.ciphers,
@@ -216,6 +220,7 @@ impl Resolver<'_> {
                 address: None,
                 user: target.user.as_deref(),
                 port: target.port,
+                is_jump: true,
             };
             before = Some(Arc::new(self.host(jump, before.take(), way)?));
         }

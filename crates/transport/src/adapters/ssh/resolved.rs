@@ -9,6 +9,7 @@ use muster_model::Secret;
 use super::algorithms::Lists;
 use super::config::AddressFamily;
 use super::known_hosts::Names;
+use crate::stored::Stored;
 
 /// Everything that decides a connection: two endpoints with the same one may share it. It holds secrets, so
 /// it has no `Debug`.
@@ -32,6 +33,10 @@ pub(crate) struct Resolved {
     pub(crate) methods: Vec<Method>,
     /// For password and keyboard-interactive.
     pub(crate) password: Option<Secret>,
+    /// A stored credential, for what is not given otherwise.
+    pub(crate) stored: Option<Stored>,
+    /// Whether it is on the way to others: then it is told no stored password.
+    pub(crate) is_jump: bool,
     /// Which algorithms to offer.
     pub(crate) algorithms: Lists,
     /// How long connecting to the host itself may take, from `ssh_config`.

@@ -6,6 +6,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod children;
+pub(crate) mod credential;
 pub(crate) mod executor;
 pub(crate) mod facts;
 pub(crate) mod group;
@@ -15,3 +16,4 @@ pub(crate) mod member;
 pub(crate) mod output;
 pub(crate) mod run;
 pub(crate) mod task;
+pub(crate) mod vault_key;

@@ -30,7 +30,7 @@ async fn revisions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(short("name", 32).primary_key())
         .col(number("value"));
     create_table(manager, "revisions", revisions).await?;
-    for name in ["inventory", "removed", "groups", "host_keys"] {
+    for name in ["inventory", "removed", "groups", "host_keys", "vault"] {
         let backend = manager.get_database_backend();
         let sql = format!(
             "INSERT INTO revisions (name, value) VALUES ('{name}', 1) {}",
@@ -106,7 +106,7 @@ async fn credentials(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(short("name", 64).primary_key())
         .col(maybe_short("login", 255))
         .col(short("holds", 255))
-        .col(long_text(manager, "note").null())
+        .col(maybe_short("public_key", 255))
         .col(short("key_id", 64))
         .col(long_bytes(manager, "sealed").not_null())
         .col(number("version"))

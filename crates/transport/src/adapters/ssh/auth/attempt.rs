@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_model::{Secret, Unreachable};
 use muster_runtime::clock;
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse, Prompt};
 use russh::keys::HashAlg;
@@ -10,7 +11,7 @@ use russh::{MethodKind, MethodSet};
 
 use super::failure::{self, Tried};
 use crate::adapters::ssh::handler::ClientHandler;
-use crate::adapters::ssh::identity::{self, Offers, SignError, Signing};
+use crate::adapters::ssh::identity::{self, Kept, Offers, SignError, Signing};
 use crate::adapters::ssh::resolve::{Method, Resolved};
 use crate::adapters::ssh::trace::Trace;
 use crate::error::ConnectError;
@@ -30,20 +31,26 @@ pub(crate) async fn authenticate(
     resolved: &Resolved,
     trace: &Arc<Trace>,
 ) -> Result<(), ConnectError> {
+    let mut given = Given::of(resolved)?;
     let offers = if resolved.methods.contains(&Method::PublicKey) {
-        identity::collect(&resolved.identities, handle).await
+        let kept = given.kept.take();
+        identity::collect(&resolved.identities, given.passphrase.as_ref(), kept, handle).await
     } else {
         Offers::default()
     };
     let mut attempt = Attempt {
         handle,
         resolved,
+        tried: Tried {
+            has_password: given.password.is_some(),
+            ..Tried::default()
+        },
+        given,
         offers,
         accepted: None,
         shown: 0,
         done: Vec::new(),
         rsa: None,
-        tried: Tried::default(),
     };
     let end = attempt.run().await;
     let Attempt {
@@ -70,6 +77,44 @@ pub(crate) async fn authenticate(
     }
 }
 
+/// What this login has: what was typed goes before what is stored. Wiped when the login is over.
+struct Given {
+    password: Option<Secret>,
+    passphrase: Option<Secret>,
+    kept: Option<Kept>,
+}
+
+impl Given {
+    fn of(resolved: &Resolved) -> Result<Self, ConnectError> {
+        let mut given = Self {
+            password: resolved.password.clone(),
+            passphrase: resolved.identities.passphrase.clone(),
+            kept: None,
+        };
+        let Some(stored) = &resolved.stored else {
+            return Ok(given);
+        };
+        let secrets = stored.seal.unseal().map_err(|why| {
+            let what = format!(
+                "{}: the credential '{}' cannot be opened: {why}",
+                resolved.label(),
+                stored.name
+            );
+            ConnectError::new(Unreachable::Credential, what)
+        })?;
+        given.passphrase = given.passphrase.or(secrets.passphrase);
+        if !resolved.is_jump {
+            given.password = given.password.or(secrets.password);
+        }
+        given.kept = secrets.key.map(|key| Kept {
+            name: format!("of credential '{}'", stored.name),
+            key,
+            certificate: secrets.certificate,
+        });
+        Ok(given)
+    }
+}
+
 /// How a login ended.
 enum End {
     In,
@@ -92,6 +137,7 @@ enum Answer {
 struct Attempt<'a> {
     handle: &'a mut Handle<ClientHandler>,
     resolved: &'a Resolved,
+    given: Given,
     offers: Offers,
     /// What the host accepts; None until it has said so.
     accepted: Option<Vec<MethodKind>>,
@@ -153,7 +199,7 @@ impl Attempt<'_> {
                 .is_none_or(|accepted| accepted.contains(&kind));
             let able = match method {
                 Method::PublicKey => self.shown < self.offers.offers.len().min(self.most_keys()),
-                _ => self.resolved.password.is_some() && !self.done.contains(method),
+                _ => self.given.password.is_some() && !self.done.contains(method),
             };
             accepted && able
         };
@@ -161,7 +207,7 @@ impl Attempt<'_> {
     }
 
     fn most_keys(&self) -> usize {
-        if self.resolved.password.is_some() {
+        if self.given.password.is_some() {
             KEYS_BEFORE_PASSWORD
         } else {
             KEYS
@@ -194,7 +240,7 @@ impl Attempt<'_> {
         let mut signing = Signing {
             source: &offer.source,
             agent: self.offers.agent.as_mut(),
-            passphrase: self.resolved.identities.passphrase.as_ref(),
+            passphrase: self.given.passphrase.as_ref(),
         };
         let user = &self.resolved.user;
         let result = match offer.certificate {
@@ -243,7 +289,7 @@ impl Attempt<'_> {
 
     async fn password(&mut self) -> Answer {
         self.done.push(Method::Password);
-        let Some(password) = &self.resolved.password else {
+        let Some(password) = &self.given.password else {
             return Answer::No;
         };
         self.tried.password = true;
@@ -303,7 +349,7 @@ impl Attempt<'_> {
     fn answers(&self, prompts: &[Prompt], told: &mut bool) -> Result<Vec<String>, String> {
         let mut answers = Vec::with_capacity(prompts.len());
         for prompt in prompts {
-            match &self.resolved.password {
+            match &self.given.password {
                 Some(password) if !prompt.echo && !*told => {
                     *told = true;
                     answers.push(password.expose().to_owned());

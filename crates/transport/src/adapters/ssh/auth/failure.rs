@@ -17,6 +17,8 @@ pub(super) struct Tried {
     pub(super) keys: Vec<String>,
     /// Keys that the host would take but that could not be used, each with why.
     pub(super) would_do: Vec<(String, String)>,
+    /// Whether there is a password.
+    pub(super) has_password: bool,
     /// Whether the host was told the password.
     pub(super) password: bool,
     /// Whether one way did and the host wanted another as well.
@@ -49,7 +51,8 @@ pub(super) fn refused(
             ", nor any of the keys"
         };
         let what = format!(
-            "the host did not take the password for '{}'{also}: check the user and the password",
+            "the host did not take the password{} for '{}'{also}: check the user and the password",
+            of_credential(resolved),
             resolved.user
         );
         return say(Unreachable::WrongPassword, resolved, &what);
@@ -58,7 +61,7 @@ pub(super) fn refused(
         let what = format!(
             "one way to log in did, and the host wants another as well: {}. There is no other to try{}",
             listed(accepted),
-            if takes_password && resolved.password.is_none() {
+            if takes_password && !tried.has_password {
                 ": run again with --ask-password"
             } else {
                 ""
@@ -66,7 +69,7 @@ pub(super) fn refused(
         );
         return say(Unreachable::NoMethod, resolved, &what);
     }
-    let ask = if takes_password && resolved.password.is_none() {
+    let ask = if takes_password && !tried.has_password {
         "; it takes a password as well: run again with --ask-password"
     } else {
         ""
@@ -101,11 +104,12 @@ pub(super) fn refused(
         let what = format!("there is no key to show: {}: {why}{ask}", path.display());
         return say(Unreachable::KeyUnusable, resolved, &what);
     }
-    no_method(resolved, offers, accepted, takes_password)
+    no_method(resolved, tried, offers, accepted, takes_password)
 }
 
 fn no_method(
     resolved: &Resolved,
+    tried: &Tried,
     offers: &Offers,
     accepted: &[MethodKind],
     takes_password: bool,
@@ -116,7 +120,7 @@ fn no_method(
         (Some(_), None) => "; the SSH agent holds none either".to_owned(),
     };
     let what = match (accepted.contains(&MethodKind::PublicKey), takes_password) {
-        _ if resolved.password.is_some() => {
+        _ if tried.has_password => {
             let agent = if accepted.contains(&MethodKind::PublicKey) {
                 agent
             } else {
@@ -148,6 +152,14 @@ fn no_method(
         ),
     };
     say(Unreachable::NoMethod, resolved, &what)
+}
+
+/// Names the credential that the password is from, where none was typed.
+fn of_credential(resolved: &Resolved) -> String {
+    match &resolved.stored {
+        Some(stored) if resolved.password.is_none() => format!(" of the credential '{}'", stored.name),
+        _ => String::new(),
+    }
 }
 
 /// The host asked something that the password does not answer.

@@ -2,11 +2,14 @@
 //! however many hosts they are for, and never leave this module but as signatures.
 
 mod agent;
+mod kept;
 mod key_file;
 mod offer;
 mod open;
+mod stack;
 
-pub(crate) use offer::{Offers, SignError, Signing, collect};
+pub use kept::prepare_key;
+pub(crate) use offer::{Kept, Offers, SignError, Signing, collect};
 
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,10 @@ use russh::keys::ssh_key::{Signature, public::KeyData};
 use russh::keys::{Certificate, HashAlg, PrivateKey, PublicKey, signature};
 
 use super::agent::Agent;
+use super::kept;
 use super::key_file::{self, KeyFile, Unusable};
 use super::open;
+use super::stack::scrubbed;
 use crate::adapters::ssh::handler::ClientHandler;
 use crate::adapters::ssh::resolve::Identities;
 
@@ -26,6 +28,18 @@ pub(crate) enum Source {
     Agent(Arc<AgentIdentity>),
     /// A file's private key.
     File(Arc<KeyFile>),
+    /// A private key that is in no file.
+    Key(Arc<PrivateKey>),
+}
+
+/// A key that comes from a stored credential, for one login.
+pub(crate) struct Kept {
+    /// What it is, for people.
+    pub(crate) name: String,
+    /// The key, not encrypted.
+    pub(crate) key: Passphrase,
+    /// Its certificate.
+    pub(crate) certificate: Option<Passphrase>,
 }
 
 /// A key or a certificate to show.
@@ -61,10 +75,15 @@ pub(crate) struct Offers {
     pub(crate) agent: Option<Agent>,
 }
 
-/// Collects what there is: keys asked for explicitly, keys of the agent that `ssh_config` names, the agent's
+/// Collects what there is: keys asked for explicitly, the key of a stored credential, keys of the agent that `ssh_config` names, the agent's
 /// others (not with `IdentitiesOnly`), then the files of `ssh_config` or the usual ones. Where the agent
 /// holds a key, the agent signs. Certificates go before their keys.
-pub(crate) async fn collect(identities: &Identities, handle: &Handle<ClientHandler>) -> Offers {
+pub(crate) async fn collect(
+    identities: &Identities,
+    passphrase: Option<&Passphrase>,
+    kept: Option<Kept>,
+    handle: &Handle<ClientHandler>,
+) -> Offers {
     let mut offers = Offers::default();
     let mut files = Vec::new();
     for path in identities.explicit.iter().chain(&identities.files) {
@@ -94,13 +113,16 @@ pub(crate) async fn collect(identities: &Identities, handle: &Handle<ClientHandl
             .count(),
     );
     for file in explicit {
-        offers.file(file, &held, &certificates, identities).await;
+        offers.file(file, &held, &certificates, passphrase).await;
+    }
+    if let Some(kept) = kept {
+        offers.kept(&kept);
     }
     for file in configured
         .iter()
         .filter(|file| holder(&held, file.public.as_ref()).is_some())
     {
-        offers.file(file, &held, &certificates, identities).await;
+        offers.file(file, &held, &certificates, passphrase).await;
     }
     if !identities.only {
         for identity in &held {
@@ -108,7 +130,7 @@ pub(crate) async fn collect(identities: &Identities, handle: &Handle<ClientHandl
         }
     }
     for file in configured {
-        offers.file(file, &held, &certificates, identities).await;
+        offers.file(file, &held, &certificates, passphrase).await;
     }
     offers
 }
@@ -142,12 +164,12 @@ impl Offers {
         file: &Arc<KeyFile>,
         held: &[AgentIdentity],
         certificates: &[(PathBuf, Certificate)],
-        identities: &Identities,
+        passphrase: Option<&Passphrase>,
     ) {
         let public = match &file.public {
             Some(public) => public.clone(),
             // Older forms hide the public key as well: it is known only once the file is open.
-            None => match open::open(file, identities.passphrase.as_ref()).await {
+            None => match open::open(file, passphrase).await {
                 Ok(key) => key.public_key().clone(),
                 Err(why) => return self.cannot(file.path.clone(), why),
             },
@@ -177,6 +199,25 @@ impl Offers {
         }
         self.add(Offer {
             name,
+            public,
+            certificate: None,
+            source,
+        });
+    }
+
+    fn kept(&mut self, kept: &Kept) {
+        let Some(key) = kept::open(kept.key.expose()) else {
+            return self.cannot(PathBuf::from(&kept.name), Unusable::NotAKey);
+        };
+        let public = key.public_key().clone();
+        let source = Source::Key(key);
+        let certificate = kept.certificate.as_ref().map(Passphrase::expose);
+        if let Some(certificate) = certificate.and_then(|text| Certificate::from_openssh(text.trim()).ok()) {
+            let (name, path) = (kept.name.clone(), PathBuf::from(&kept.name));
+            self.certificate(name, path, &certificate, source.clone());
+        }
+        self.add(Offer {
+            name: kept.name.clone(),
             public,
             certificate: None,
             source,
@@ -280,26 +321,25 @@ impl russh::Signer for Signing<'_> {
         hash: Option<HashAlg>,
         data: Vec<u8>,
     ) -> Result<Vec<u8>, SignError> {
-        match (self.source, &mut self.agent) {
-            (Source::File(file), _) => {
-                let key = open::open(file, self.passphrase).await.map_err(SignError::Key)?;
-                let signed = if matches!(key.key_data(), KeypairData::Ed25519(_)) {
-                    sign(&key, hash, data)
-                } else {
-                    // Signing with RSA takes milliseconds: not on a thread that serves other connections. With
-                    // Ed25519 it takes less than the way to another thread.
-                    let work = move || sign(&key, hash, data);
-                    let signed = tokio::task::spawn_blocking(work).await;
-                    signed.map_err(|_| SignError::Gone)?
-                };
-                signed.map_err(|_| SignError::Key(Unusable::NotAKey))
-            }
+        let key = match (self.source, &mut self.agent) {
+            (Source::File(file), _) => open::open(file, self.passphrase).await.map_err(SignError::Key)?,
+            (Source::Key(key), _) => Arc::clone(key),
             (Source::Agent(identity), Some(agent)) => {
                 let signed = agent.client.sign_request(identity, hash, data).await;
-                signed.map_err(|error| SignError::Agent(error.to_string()))
+                return signed.map_err(|error| SignError::Agent(error.to_string()));
             }
-            (Source::Agent(_), None) => Err(SignError::Agent("it is gone".to_owned())),
-        }
+            (Source::Agent(_), None) => return Err(SignError::Agent("it is gone".to_owned())),
+        };
+        let signed = if matches!(key.key_data(), KeypairData::Ed25519(_)) {
+            scrubbed(|| sign(&key, hash, data))
+        } else {
+            // Signing with RSA takes milliseconds: not on a thread that serves other connections. With Ed25519 it
+            // takes less than the way to another thread.
+            let work = move || scrubbed(|| sign(&key, hash, data));
+            let signed = tokio::task::spawn_blocking(work).await;
+            signed.map_err(|_| SignError::Gone)?
+        };
+        signed.map_err(|_| SignError::Key(Unusable::NotAKey))
     }
 }
 
