@@ -2,6 +2,7 @@
 //! stand here; what CLI users see with `--json` is [`TaskReport`].
 
 pub mod framed;
+pub mod host_keys;
 mod output;
 
 use bytes::Bytes;

@@ -13,5 +13,8 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
-pub use port::{Inventory, Outputs, Store};
-pub use types::{ExecutorRecord, GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};
+pub use port::{HostKeys, Inventory, Outputs, Store};
+pub use types::{
+    ExecutorRecord, GroupRecord, HostKeyRecord, KeysRevision, NewTask, OpenRun, RunFilter, ShownKey,
+    Submitted, TaskFilter, TaskInput,
+};

@@ -11,7 +11,7 @@ use crate::adapters::sql::Database;
 use crate::adapters::sqlite;
 use crate::capabilities::Capabilities;
 use crate::error::Error;
-use crate::port::{Inventory, Outputs, Store};
+use crate::port::{HostKeys, Inventory, Outputs, Store};
 
 /// The ports of one database.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub struct Opened {
     pub store: Arc<dyn Store>,
     /// Hosts and groups.
     pub inventory: Arc<dyn Inventory>,
+    /// The keys of hosts.
+    pub host_keys: Arc<dyn HostKeys>,
     /// Output.
     pub outputs: Arc<dyn Outputs>,
     /// What this database can do that another cannot.
@@ -60,7 +62,8 @@ pub async fn open(url: &str, tasks: &Tasks) -> Result<Opened, Error> {
 fn opened(database: Arc<Database>, outputs: Logs, capabilities: Capabilities) -> Opened {
     Opened {
         store: Arc::clone(&database) as Arc<dyn Store>,
-        inventory: database,
+        inventory: Arc::clone(&database) as Arc<dyn Inventory>,
+        host_keys: database,
         outputs: Arc::new(outputs),
         capabilities,
     }

@@ -1,9 +1,13 @@
 //! The ports of the database: tasks and runs, the inventory, and the output of runs.
 
+mod host_keys;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_model::host::HostRecord;
 use muster_model::{ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
+
+pub use host_keys::HostKeys;
 
 use crate::error::Error;
 use crate::types::{GroupRecord, NewTask, OpenRun, RunFilter, Submitted, TaskFilter, TaskInput};

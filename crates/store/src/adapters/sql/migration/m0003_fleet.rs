@@ -27,7 +27,7 @@ async fn revisions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(short("name", 32).primary_key())
         .col(number("value"));
     manager.create_table(revisions).await?;
-    for name in ["inventory", "removed", "groups", "host_keys"] {
+    for name in ["inventory", "removed", "groups", "host_keys", "host_keys_removed"] {
         let mut row = Query::insert();
         row.into_table(Alias::new("revisions"))
             .columns([Alias::new("name"), Alias::new("value")])
@@ -123,7 +123,8 @@ async fn credentials(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager.create_table(keys).await
 }
 
-/// The keys by which hosts are known, under the names that `known_hosts` would have (`host` or `[host]:port`).
+/// The keys by which hosts are known, under the names that `known_hosts` would have (`host` or `[host]:port`). What
+/// was removed leaves nothing behind: the counter `host_keys_removed` tells those who keep a copy to read it anew.
 async fn host_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let mut keys = table(manager, "host_keys");
     keys.col(short("host", 512))
