@@ -7,6 +7,7 @@ mod connection;
 mod events;
 pub mod exit;
 mod follow;
+mod host_keys;
 mod request;
 mod seen;
 mod send;

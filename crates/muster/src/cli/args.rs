@@ -1,5 +1,6 @@
 //! What can be typed: the one definition behind parsing, help, completions, the man page and the reference.
 
+mod host_keys;
 mod inventory;
 mod task;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
+pub use host_keys::{Keys, Trust};
 pub use inventory::{Groups, Hosts, Ping, Record};
 pub use task::{Login, Run, Script, Secrets, Task};
 

@@ -1,10 +1,13 @@
 //! What a command reads before it asks the server: files, standard input, secrets from the terminal.
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use muster_model::problem::Code;
 use muster_model::{Problem, Secret, limits};
+
+use tokio::io::unix::AsyncFd;
 
 use super::stop::{Left, Stop};
 
@@ -143,6 +146,39 @@ pub fn secret(option: &str, prompt: &str) -> Result<Secret, Stop> {
             Err(Stop::Interrupted(Left::Nothing))
         }
         Err(_) => Err(no_terminal().into()),
+    }
+}
+
+/// Asks a question on the terminal that is answered by yes or no; anything but a yes is a no.
+///
+/// # Errors
+///
+/// `invalid-request` without a terminal.
+pub async fn yes(question: &str) -> Result<bool, Problem> {
+    let nobody = || {
+        Problem::new(
+            Code::InvalidRequest,
+            "this is for a person to decide, and there is no terminal to ask on: nothing was changed",
+        )
+        .hint("--fingerprint SHA256:... says which key is right; --yes takes what is shown")
+    };
+    // A handle of our own, which may say that there is nothing yet: Ctrl-C must not wait for a line.
+    let terminal = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open("/dev/tty")
+        .map_err(|_| nobody())?;
+    let mut terminal = AsyncFd::new(terminal).map_err(|_| nobody())?;
+    write!(terminal.get_mut(), "{question} [y/N] ").map_err(|_| nobody())?;
+    let mut answer = [0; 64];
+    loop {
+        let mut ready = terminal.readable().await.map_err(|_| nobody())?;
+        if let Ok(read) = ready.try_io(|terminal| terminal.get_ref().read(&mut answer)) {
+            let length = read.map_err(|_| nobody())?;
+            let said = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).to_lowercase();
+            return Ok(matches!(said.trim(), "y" | "yes"));
+        }
     }
 }
 

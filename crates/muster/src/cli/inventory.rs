@@ -12,6 +12,7 @@ use muster_model::{HostName, Problem, problem::Code};
 
 use super::args::{Groups, Hosts, Record};
 use super::context::Context;
+use super::host_keys;
 use super::input::{self, Stdin};
 use super::stop::{Stop, unwritable};
 use super::task;
@@ -36,6 +37,8 @@ pub async fn hosts(context: &mut Context, command: &Hosts) -> Result<u8, Stop> {
             told(context, removed, "removed").await;
         }
         Hosts::Import { file, replace } => import_hosts(context, file, *replace).await?,
+        Hosts::Keys(args) => return host_keys::keys(context, args).await,
+        Hosts::Trust(args) => return Box::pin(host_keys::trust(context, args)).await,
         Hosts::Ping(args) => return Box::pin(task::ping(context, args)).await,
         Hosts::Expand { patterns, exclude } => {
             let targets = targets(patterns, exclude, context.stdin)?;

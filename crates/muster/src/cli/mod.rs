@@ -3,6 +3,7 @@
 pub mod args;
 pub mod context;
 mod follow;
+mod host_keys;
 pub mod input;
 mod inventory;
 mod operate;

@@ -1,6 +1,7 @@
 //! The addresses of the API, one file for each of its subjects, and the document that describes them.
 
 mod describe;
+mod host_keys;
 mod inventory;
 mod patterns;
 mod process;
@@ -61,6 +62,9 @@ fn routes() -> OpenApiRouter<Api> {
             inventory::set_hosts,
             inventory::remove_hosts
         ))
+        .routes(routes!(host_keys::list))
+        .routes(routes!(host_keys::scan))
+        .routes(routes!(host_keys::trust))
         .routes(routes!(inventory::groups))
         .routes(routes!(inventory::group, inventory::remove_group))
         .routes(routes!(inventory::add_members, inventory::remove_members));

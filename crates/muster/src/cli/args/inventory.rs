@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use muster_model::Reach;
 
-use super::Login;
+use super::{Keys, Login, Trust};
 
 /// `hosts …`.
 #[derive(Debug, Subcommand)]
@@ -45,6 +45,10 @@ Empty lines and what follows a # are passed over.")]
     },
     /// Log in to hosts and say which can be reached.
     Ping(Box<Ping>),
+    /// List the keys by which hosts are known, and the hosts in quarantine.
+    Keys(Keys),
+    /// Decide about hosts' keys: trust the one that a host in quarantine has offered, or pin those of new hosts.
+    Trust(Box<Trust>),
     /// Print the hosts that patterns name, one a line.
     Expand {
         /// Host patterns; what they name is added up. - for standard input.

@@ -106,7 +106,7 @@ async fn attempt(
     let check = HostKeyCheck::prepare(settings, resolved).await?;
     let (known, authority) = check.known_algorithms();
     let config = Arc::new(config(resolved, &known, authority)?);
-    let examine = Examine::Judge(check);
+    let examine = Examine::Judge(Box::new(check));
     // Whoever gives this future up cuts the stream with it.
     let cut = CancellationToken::new().drop_guard();
     let gone = CancellationToken::new();

@@ -28,7 +28,7 @@ impl From<russh::Error> for Ending {
 /// What is done with the key that a host shows.
 pub(crate) enum Examine {
     /// It decides whether the connection goes on.
-    Judge(HostKeyCheck),
+    Judge(Box<HostKeyCheck>),
     /// It is noted, and the connection ends there.
     Note(Arc<OnceLock<PublicKey>>),
 }
