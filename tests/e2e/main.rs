@@ -13,6 +13,7 @@ mod support;
 
 mod cancel;
 mod demo;
+mod host_keys;
 mod hostile;
 mod kill;
 mod login;

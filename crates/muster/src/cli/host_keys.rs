@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use muster_client::exit;
+use muster_model::Problem;
 use muster_model::host_key::HostKey;
 use muster_model::problem::Code;
 use muster_model::wire::host_keys::{
     HostKeysView, KeyView, Scan, ScannedHost, Trust as Decisions, TrustDecision, TrustHost,
 };
-use muster_model::Problem;
 
 use super::args::{Keys, Trust};
 use super::context::Context;
@@ -33,7 +33,9 @@ pub async fn keys(context: &mut Context, args: &Keys) -> Result<u8, Stop> {
     } else if views.is_empty() {
         let told = match &args.pattern {
             Some(_) => "no key of these hosts is known here",
-            None => "no keys: `muster hosts trust HOST --scan` pins some, and `--accept-new` does at a first contact",
+            None => {
+                "no keys: `muster hosts trust HOST --scan` pins some, and `--accept-new` does at a first contact"
+            }
         };
         context.notice(told).await;
     } else {
@@ -65,7 +67,10 @@ pub async fn trust(context: &mut Context, args: &Trust) -> Result<u8, Stop> {
     if let Some(fingerprint) = &args.fingerprint
         && views.len() > 1
     {
-        let detail = format!("--fingerprint {fingerprint} is of one host, and these are {}", views.len());
+        let detail = format!(
+            "--fingerprint {fingerprint} is of one host, and these are {}",
+            views.len()
+        );
         return Err(Problem::new(Code::InvalidRequest, detail).into());
     }
     let wanted = args.fingerprint.clone();

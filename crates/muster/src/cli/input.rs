@@ -3,13 +3,16 @@
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use muster_model::problem::Code;
 use muster_model::{Problem, Secret, limits};
-
-use tokio::io::unix::AsyncFd;
+use muster_runtime::clock;
 
 use super::stop::{Left, Stop};
+
+/// How often a terminal is looked at for an answer.
+const LISTEN: Duration = Duration::from_millis(50);
 
 /// Whose standard input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,21 +166,23 @@ pub async fn yes(question: &str) -> Result<bool, Problem> {
         .hint("--fingerprint SHA256:... says which key is right; --yes takes what is shown")
     };
     // A handle of our own, which may say that there is nothing yet: Ctrl-C must not wait for a line.
-    let terminal = std::fs::OpenOptions::new()
+    let mut terminal = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
         .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
         .open("/dev/tty")
         .map_err(|_| nobody())?;
-    let mut terminal = AsyncFd::new(terminal).map_err(|_| nobody())?;
-    write!(terminal.get_mut(), "{question} [y/N] ").map_err(|_| nobody())?;
+    write!(terminal, "{question} [y/N] ").map_err(|_| nobody())?;
     let mut answer = [0; 64];
     loop {
-        let mut ready = terminal.readable().await.map_err(|_| nobody())?;
-        if let Ok(read) = ready.try_io(|terminal| terminal.get_ref().read(&mut answer)) {
-            let length = read.map_err(|_| nobody())?;
-            let said = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).to_lowercase();
-            return Ok(matches!(said.trim(), "y" | "yes"));
+        match terminal.read(&mut answer) {
+            Ok(length) => {
+                let said = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).to_lowercase();
+                return Ok(matches!(said.trim(), "y" | "yes"));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => clock::sleep(LISTEN).await,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(nobody()),
         }
     }
 }
