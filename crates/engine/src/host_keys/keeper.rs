@@ -117,7 +117,9 @@ impl HostKeys {
             (_, Ok(turn)) => turn,
             // Somebody is at it: the copy is a moment older than a second.
             (true, Err(_)) => return Ok(()),
-            (false, Err(_)) => self.shared.turn.lock().await,
+            (false, Err(_)) => clock::deadline(LOOK, self.shared.turn.lock())
+                .await
+                .map_err(|clock::Elapsed| away(&no_answer(LOOK)))?,
         };
         if self.copy().is_fresh(clock::monotonic()) {
             return self.copy().failure().map_or(Ok(()), |why| Err(away(&why)));
@@ -125,7 +127,7 @@ impl HostKeys {
         let failure = match clock::deadline(LOOK, self.look()).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(fault::chain(&error)),
-            Err(clock::Elapsed) => Some(format!("the database did not answer within {LOOK:?}")),
+            Err(clock::Elapsed) => Some(no_answer(LOOK)),
         };
         if let Some(why) = &failure {
             tracing::warn!(%why, "the keys of hosts could not be read");
@@ -205,12 +207,13 @@ impl HostKeys {
         match clock::deadline(WRITE, twice).await {
             Ok(Ok(known)) => Ok(known),
             Ok(Err(error)) => Err((error.kind, fault::chain(&error))),
-            Err(clock::Elapsed) => Err((
-                ErrorKind::Timeout,
-                format!("the database did not answer within {WRITE:?}"),
-            )),
+            Err(clock::Elapsed) => Err((ErrorKind::Timeout, no_answer(WRITE))),
         }
     }
+}
+
+fn no_answer(limit: Duration) -> String {
+    format!("the database did not answer within {limit:?}")
 }
 
 fn away(why: &str) -> Error {

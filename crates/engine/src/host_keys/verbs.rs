@@ -51,7 +51,7 @@ impl Core {
         access: Access,
     ) -> Result<Vec<(String, Endpoint, Vec<String>)>, Problem> {
         let targets = Targets {
-            hosts: patterns.to_vec(),
+            hosts: patterns.iter().map(|word| target_of(word)).collect(),
             exclude: Vec::new(),
         };
         let targets = self.targets(&targets).await?;
@@ -109,6 +109,21 @@ impl Core {
                 view((name, known))
             })
             .collect())
+    }
+}
+
+/// Returns a pattern as it stands, and a name of `known_hosts` (`[web1]:2222`), which is none, as the target that it is.
+fn target_of(word: &str) -> String {
+    let parts = word.strip_prefix('[').and_then(|rest| rest.split_once("]:"));
+    match parts {
+        Some((host, port))
+            if port.parse::<u16>().is_ok()
+                && host.contains(|c: char| c.is_alphabetic() || c == '.')
+                && !host.contains(['[', ']', ',', ':']) =>
+        {
+            format!("{host}:{port}")
+        }
+        _ => word.to_owned(),
     }
 }
 
@@ -214,5 +229,24 @@ fn view((host, known): (String, KnownHost)) -> HostKeysView {
         quarantined: known.is_quarantined(),
         pinned: views(known.pinned),
         offered: views(known.offered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_known_hosts_is_a_target_and_a_range_is_a_range() {
+        for (word, target) in [
+            ("[127.0.1.1]:2222", "127.0.1.1:2222"),
+            ("[web1]:2222", "web1:2222"),
+            ("web1", "web1"),
+            ("web[01-20]:2222", "web[01-20]:2222"),
+            ("[01-20]:2222", "[01-20]:2222"),
+            ("[a]:[1-2]", "[a]:[1-2]"),
+        ] {
+            assert_eq!(target_of(word), target);
+        }
     }
 }

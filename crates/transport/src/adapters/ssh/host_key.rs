@@ -18,6 +18,8 @@ use crate::open::Settings;
 /// What is needed to judge a host's key.
 pub(crate) struct HostKeyCheck {
     label: String,
+    /// The host as a target that means it.
+    target: String,
     host: String,
     port: u16,
     trust: Trust,
@@ -83,6 +85,10 @@ impl HostKeyCheck {
         };
         Ok(Self {
             label: resolved.label(),
+            target: match resolved.port {
+                22 => resolved.alias.clone(),
+                port => format!("{}:{port}", resolved.alias),
+            },
             host: resolved.host.clone(),
             port: resolved.port,
             trust,
@@ -182,7 +188,7 @@ impl HostKeyCheck {
                     "its key ({described}) is neither pinned nor in {}: compare the fingerprint with the host's own, \
                      then run again with --accept-new, or pin it with 'muster hosts trust {} --scan', or add it ('{}')",
                     self.first_file(),
-                    quoted(self.name()),
+                    self.target,
                     self.keyscan(),
                 ),
             ),
@@ -196,7 +202,7 @@ impl HostKeyCheck {
                     found.algorithm,
                     quoted(self.name()),
                     found.file.display(),
-                    quoted(self.name()),
+                    self.target,
                 ),
             ),
             Verdict::Revoked(found) => self.error(

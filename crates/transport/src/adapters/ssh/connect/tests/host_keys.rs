@@ -51,7 +51,7 @@ async fn an_unknown_host_is_refused_with_its_fingerprint_and_advice() {
         &site.path(".ssh/known_hosts").display().to_string(),
         &format!("ssh-keyscan -p {port} 127.0.1.1"),
         "--accept-new",
-        &format!("muster hosts trust \"[127.0.1.1]:{port}\" --scan"),
+        &format!("muster hosts trust 127.0.1.1:{port} --scan"),
     ];
     site.fails(&site.access(), Unreachable::HostKeyUnknown, &words)
         .await;
