@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_engine::{Accepted, Engine, Rooms, Settings};
+use muster_engine::{Accepted, Engine, HostKeys, Rooms, Settings};
 use muster_model::TaskId;
 use muster_model::wire::{Event, Secrets, Submit, Targets, Work, WorkOptions};
 use muster_runtime::Tasks;
@@ -50,9 +50,12 @@ pub(crate) async fn measure(runs: u32, repeat: u32) -> Vec<Took> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let tasks = Tasks::new();
     let database = format!("sqlite://{}/muster.db", folder.path().display());
+    let database = muster_store::open(&database, &tasks).await.expect("a database");
+    let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
     let rooms = Rooms {
         transport: Arc::new(Nowhere),
-        database: muster_store::open(&database, &tasks).await.expect("a database"),
+        database,
+        host_keys,
         queue: muster_queue::open("memory:", &tasks).await.expect("a queue"),
         cache: muster_cache::open("memory:").await.expect("a cache"),
     };

@@ -4,12 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_model::Endpoint;
+use muster_model::{Endpoint, HostKey};
 use muster_transport::{
-    Access, ConnectError, Error, Exec, ExecEvent, Exit, KillReport, Killer, Running, Session, Transport,
+    Access, ConnectError, Error, Exec, ExecEvent, Exit, KeyScan, KillReport, Killer, Running, Session,
+    Transport,
 };
 
 pub(crate) struct Nowhere;
+
+#[async_trait]
+impl KeyScan for Nowhere {
+    fn key_names(&self, _: &Endpoint, _: &Access) -> Result<Vec<String>, ConnectError> {
+        Ok(Vec::new())
+    }
+
+    async fn host_keys(&self, _: &Endpoint, _: &Access) -> Result<Vec<HostKey>, ConnectError> {
+        Ok(Vec::new())
+    }
+}
 
 #[async_trait]
 impl Transport for Nowhere {

@@ -84,10 +84,10 @@ async fn the_host_key_is_unknown_and_accept_new_takes_it_once() {
     assert_eq!(taken.code, Some(0), "{taken:#?}");
     let again = run(&world, &world.hosts(1), &["--ssh-config", &config]);
     assert_eq!(again.code, Some(0), "{again:#?}");
-    assert_eq!(
-        std::fs::read_to_string(empty).expect("the file").lines().count(),
-        1
-    );
+    let known = std::fs::read_to_string(empty).expect("the file");
+    assert_eq!(known, "", "it is pinned in the inventory");
+    let pinned = world.muster(&["hosts", "keys", "--json"]).json();
+    assert_eq!(pinned[0]["pinned"][0]["algorithm"], "ssh-ed25519", "{pinned:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ mod support;
 mod cancel;
 mod credentials;
 mod demo;
+mod host_keys;
 mod hostile;
 mod inventory;
 mod kill;

@@ -8,6 +8,7 @@ mod credentials;
 mod events;
 pub mod exit;
 mod follow;
+mod host_keys;
 mod inventory;
 mod request;
 mod seen;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use muster_cache::Cache;
 use muster_model::pattern;
 use muster_model::problem::Code;
+use muster_model::wire::host_keys::{HostKeysView, Scan, ScannedHost, Trust};
 use muster_model::wire::{Check, Hosts, Plan, Retry, RunPage, Submit, Targets};
 use muster_model::{Problem, RunState, Stream, TaskId, TaskRecord};
 use muster_queue::Queue;
@@ -17,6 +18,7 @@ use muster_transport::Transport;
 use crate::core::Core;
 use crate::fault;
 use crate::follow::{OutputReader, Watcher};
+use crate::host_keys::HostKeys;
 use crate::sweep::Lease;
 use crate::vault::KeySource;
 
@@ -34,6 +36,8 @@ pub struct Rooms {
     pub queue: Arc<dyn Queue>,
     /// Cache.
     pub cache: Arc<dyn Cache>,
+    /// The keys of hosts, of the same database; the transport has them too.
+    pub host_keys: HostKeys,
 }
 
 /// Settings of the engine.
@@ -227,6 +231,38 @@ impl Engine {
         let hosts = self.core.resolve(targets).await?;
         let folded = pattern::fold(&hosts);
         Ok(Hosts { hosts, folded })
+    }
+
+    /// Returns what is known of hosts' keys: of those that a pattern names, of all without one. `ssh_config` is the
+    /// file by which hosts are named, where it is not the user's.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::expand`].
+    pub async fn host_keys(
+        &self,
+        pattern: Option<&str>,
+        ssh_config: Option<&str>,
+    ) -> Result<Vec<HostKeysView>, Problem> {
+        self.core.host_keys(pattern, ssh_config).await
+    }
+
+    /// Asks hosts of which no key is pinned for their keys, without logging in. Nothing is kept.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Engine::expand`]; a host that does not answer says so in its own place.
+    pub async fn scan_host_keys(&self, scan: Scan) -> Result<Vec<ScannedHost>, Problem> {
+        self.core.scan(scan).await
+    }
+
+    /// Does what a person decided about hosts' keys; returns what is known then.
+    ///
+    /// # Errors
+    ///
+    /// `conflict` where a key was not offered, or others are pinned; `unknown-host`; nothing was changed then.
+    pub async fn trust(&self, trust: Trust) -> Result<Vec<HostKeysView>, Problem> {
+        self.core.trust(trust).await
     }
 
     /// Checks every back end.

@@ -6,6 +6,7 @@ pub mod engine;
 mod execute;
 mod fault;
 mod follow;
+mod host_keys;
 mod inventory;
 mod listen;
 mod plan;
@@ -17,5 +18,6 @@ mod vault;
 
 pub use engine::{Accepted, Engine, Load, Rooms, Settings};
 pub use follow::{OutputReader, Watcher};
+pub use host_keys::HostKeys;
 pub use muster_store::{Opened as Database, TaskFilter};
 pub use vault::KeySource;

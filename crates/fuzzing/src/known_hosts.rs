@@ -2,6 +2,7 @@
 //!
 //! The first line is the host's name; the rest is the file.
 
+use muster_model::HostKey;
 use muster_transport::fuzzing::{self, Known, Line};
 
 /// Checks one input.
@@ -34,7 +35,9 @@ pub fn check(input: &[u8]) {
 /// What the lines for a name say about a key, without certificates.
 fn expected(lines: &[Line], key: &[u8]) -> &'static str {
     let any = |marker: &str| lines.iter().any(|line| line.marker == marker && line.key == key);
-    if any("Revoked") {
+    if HostKey::read(key.to_vec()).is_err() {
+        "NoKey"
+    } else if any("Revoked") {
         "Revoked"
     } else if any("None") {
         "Known"

@@ -5,6 +5,7 @@ pub mod error_kind;
 pub mod event;
 pub mod facts;
 pub mod host;
+pub mod host_key;
 pub mod id;
 pub mod inventory;
 pub mod limits;
@@ -24,6 +25,7 @@ pub mod wire;
 
 pub use error_kind::ErrorKind;
 pub use host::{Endpoint, HostName, Reach, Target};
+pub use host_key::HostKey;
 pub use id::{ExecutorId, RunKey, TaskId, Timestamp};
 pub use output::{Frame, Stream};
 pub use problem::Problem;

@@ -138,9 +138,9 @@ pub enum Unreachable {
     NameNotFound,
     /// The network has no way there.
     NoRoute,
-    /// The host's key is not in `known_hosts`.
+    /// The host's key is neither pinned nor in `known_hosts`.
     HostKeyUnknown,
-    /// The host's key differs from the one in `known_hosts`.
+    /// The host's key differs from the pinned one or the one in `known_hosts`, or has: then it is in quarantine.
     HostKeyChanged,
     /// The host's key is marked revoked in `known_hosts`.
     HostKeyRevoked,

@@ -3,6 +3,7 @@
 
 pub mod credentials;
 pub mod framed;
+pub mod host_keys;
 mod inventory;
 mod output;
 

@@ -1,8 +1,9 @@
 //! Wiring: the one place that opens the rooms and puts the house together.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use muster_engine::{Engine, Rooms};
+use muster_engine::{Engine, HostKeys, Rooms};
 use muster_model::problem::Code;
 use muster_model::{ErrorKind, Problem};
 use muster_runtime::{Tasks, crash_point};
@@ -47,6 +48,8 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
             error.source,
         )
     })?;
+    // The transport asks the inventory for the keys of hosts, without knowing of a database.
+    let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
     let transport = muster_transport::open(
         muster_transport::Settings {
             home: settings.home.clone(),
@@ -54,6 +57,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
             idle: settings.ssh_idle,
             keepalive: settings.ssh_keepalive,
             answer: muster_model::limits::ANSWER,
+            host_keys: Arc::new(host_keys.clone()),
             logins: settings.ssh_logins,
         },
         tasks.clone(),
@@ -63,6 +67,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
         database,
         queue,
         cache,
+        host_keys,
     };
     let engine = muster_engine::Settings {
         slots: settings.slots,

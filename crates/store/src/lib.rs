@@ -14,10 +14,10 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
-pub use port::{Inventory, Outputs, Store, Vault};
+pub use port::{HostKeys, Inventory, Outputs, Store, Vault};
 pub use schema::{Schema, migrate, schema};
 pub use types::vault::{Put, Removed, SealedCredential, VaultKey};
 pub use types::{
-    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, NewTask, OpenRun, Revision,
-    RunFilter, Submitted, TaskFilter, TaskInput,
+    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, HostKeyRecord, KeysRevision, NewTask,
+    OpenRun, Revision, RunFilter, ShownKey, Submitted, TaskFilter, TaskInput,
 };

@@ -11,7 +11,7 @@ use crate::adapters::sql::Database;
 use crate::adapters::sqlite;
 use crate::capabilities::Capabilities;
 use crate::error::Error;
-use crate::port::{Inventory, Outputs, Store, Vault};
+use crate::port::{HostKeys, Inventory, Outputs, Store, Vault};
 
 /// The ports of one database.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct Opened {
     pub inventory: Arc<dyn Inventory>,
     /// Sealed credentials.
     pub vault: Arc<dyn Vault>,
+    /// The keys of hosts.
+    pub host_keys: Arc<dyn HostKeys>,
     /// Output.
     pub outputs: Arc<dyn Outputs>,
     /// What this database can do that another cannot.
@@ -80,7 +82,8 @@ fn opened(database: Arc<Database>, outputs: impl Outputs, capabilities: Capabili
     Opened {
         store: Arc::clone(&database) as Arc<dyn Store>,
         inventory: Arc::clone(&database) as Arc<dyn Inventory>,
-        vault: database,
+        vault: Arc::clone(&database) as Arc<dyn Vault>,
+        host_keys: database,
         outputs: Arc::new(outputs),
         capabilities,
     }

@@ -2,11 +2,15 @@
 
 mod vault;
 
+mod host_keys;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_model::host::HostRecord;
 use muster_model::inventory::Group;
 use muster_model::{ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
+
+pub use host_keys::HostKeys;
 
 use crate::error::Error;
 use crate::types::{

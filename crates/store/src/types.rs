@@ -5,6 +5,7 @@ pub mod vault;
 use bytes::Bytes;
 use muster_model::facts::Facts;
 use muster_model::host::HostRecord;
+use muster_model::host_key::{HostKey, SeenKey};
 use muster_model::inventory::GroupName;
 use muster_model::{
     Endpoint, ExecutorId, HostName, Kind, Options, RunKey, RunState, TaskId, TaskRecord, TaskState, Timestamp,
@@ -193,4 +194,37 @@ pub struct HostChanges {
     pub hosts: Vec<HostRecord>,
     /// Facts.
     pub facts: Vec<HostFacts>,
+}
+
+/// How far the changes of host keys are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeysRevision {
+    /// The last change.
+    pub changed: i64,
+    /// The last change that took keys away.
+    pub removed: i64,
+}
+
+/// A key that is kept under a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostKeyRecord {
+    /// The name, as `known_hosts` writes it.
+    pub host: String,
+    /// The key.
+    pub key: SeenKey,
+    /// Whether the host has shown it while it was known by others; else it is pinned.
+    pub offered: bool,
+}
+
+/// A key that a host has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownKey {
+    /// The name, as `known_hosts` writes it.
+    pub host: String,
+    /// The key.
+    pub key: HostKey,
+    /// Whether to pin it where nothing is known of the host.
+    pub pin: bool,
+    /// When.
+    pub at: Timestamp,
 }

@@ -138,6 +138,18 @@ impl Sshd {
         self.start_again().await
     }
 
+    /// Gives it another host key of a kind that it has, the pair at `key`, and starts it again. Its own `known_hosts`
+    /// does not learn of that.
+    ///
+    /// # Errors
+    ///
+    /// Where the key cannot be copied or sshd does not start.
+    pub async fn change_host_key(&mut self, kind: KeyKind, key: &Path) -> Result<()> {
+        self.stop().await;
+        host_keys::replace(self.dir(), kind, key)?;
+        self.start_again().await
+    }
+
     /// Kills the processes that serve connections, so that each connection breaks; the server goes on, and what
     /// the sessions started is left alone.
     ///

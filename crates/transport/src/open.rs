@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_model::{Endpoint, Reach, Unreachable};
+use muster_model::{Endpoint, HostKey, Reach, Unreachable};
 use muster_runtime::Tasks;
 
 use crate::adapters::local::Local;
 use crate::adapters::ssh::Ssh;
 use crate::error::ConnectError;
-use crate::port::{Session, Transport};
+use crate::host_keys::HostKeys;
+use crate::port::{KeyScan, Session, Transport};
 use crate::types::Access;
 
 /// Settings of the transport.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub keepalive: Duration,
     /// How long a host that has let us in may take to say whether it starts a command.
     pub answer: Duration,
+    /// Where the keys of hosts are kept.
+    pub host_keys: Arc<dyn HostKeys>,
     /// At most so many logins at a time, besides those of hosts that say nothing. They begin at ten, and become more
     /// while hosts answer.
     pub logins: usize,
@@ -49,18 +52,41 @@ struct ByReach {
 }
 
 #[async_trait]
+impl KeyScan for ByReach {
+    fn key_names(&self, endpoint: &Endpoint, access: &Access) -> Result<Vec<String>, ConnectError> {
+        match endpoint.reach {
+            Reach::Local => self.local.key_names(endpoint, access),
+            Reach::Ssh => self.ssh.key_names(endpoint, access),
+            Reach::Agent => Err(agents_come_later(endpoint)),
+        }
+    }
+
+    async fn host_keys(&self, endpoint: &Endpoint, access: &Access) -> Result<Vec<HostKey>, ConnectError> {
+        match endpoint.reach {
+            Reach::Local => self.local.host_keys(endpoint, access).await,
+            Reach::Ssh => self.ssh.host_keys(endpoint, access).await,
+            Reach::Agent => Err(agents_come_later(endpoint)),
+        }
+    }
+}
+
+fn agents_come_later(endpoint: &Endpoint) -> ConnectError {
+    ConnectError::new(
+        Unreachable::Unsupported,
+        format!(
+            "agent://{host}: agents come in a later version: use ssh://{host}",
+            host = endpoint.host
+        ),
+    )
+}
+
+#[async_trait]
 impl Transport for ByReach {
     async fn connect(&self, endpoint: &Endpoint, access: &Access) -> Result<Box<dyn Session>, ConnectError> {
         match endpoint.reach {
             Reach::Local => self.local.connect(endpoint, access).await,
             Reach::Ssh => self.ssh.connect(endpoint, access).await,
-            Reach::Agent => Err(ConnectError::new(
-                Unreachable::Unsupported,
-                format!(
-                    "agent://{host}: agents come in a later version: use ssh://{host}",
-                    host = endpoint.host
-                ),
-            )),
+            Reach::Agent => Err(agents_come_later(endpoint)),
         }
     }
 

@@ -4,14 +4,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use muster_model::Endpoint;
+use muster_model::{Endpoint, HostKey};
 
 use crate::error::{ConnectError, Error};
 use crate::types::{Access, Exec, ExecEvent, KillReport};
 
+/// Asks hosts for their keys, and logs in to none.
+#[async_trait]
+pub trait KeyScan: Send + Sync + 'static {
+    /// Returns the names under which a host's key is looked up, the first that is known decides; none where it has no
+    /// key (this machine without SSH). A new host is pinned under the first.
+    fn key_names(&self, endpoint: &Endpoint, access: &Access) -> Result<Vec<String>, ConnectError>;
+
+    /// Returns the keys that a host has, by as many key exchanges as there are families of keys; at least one.
+    ///
+    /// Each is proven: the host has signed with it. Nothing is sent after the key exchange. The keys are not judged;
+    /// a jump host on the way is logged in to, and its key is. Bounded by `access.connect_timeout` a key exchange.
+    async fn host_keys(&self, endpoint: &Endpoint, access: &Access) -> Result<Vec<HostKey>, ConnectError>;
+}
+
 /// A way to reach machines. Cheap to share: `Arc<dyn Transport>`.
 #[async_trait]
-pub trait Transport: Send + Sync + 'static {
+pub trait Transport: KeyScan + Send + Sync + 'static {
     /// Opens a session on a host: connects and logs in, or takes a place on a warm connection.
     ///
     /// Nothing is started on the host. Bounded by `access.connect_timeout`, counted from this login's turn (at
@@ -19,6 +33,9 @@ pub trait Transport: Send + Sync + 'static {
     /// fault. So its time also stands still while a login that the host hung up on waits for another turn. A warm
     /// connection that turns out to be dead is replaced once more within the same bound. A future that is
     /// dropped half-way leaves no connection that nobody owns (it is closed, or goes to the pool).
+    ///
+    /// A host whose key differs from the pinned one is put into quarantine (`HostKeyChanged`), and one in quarantine is
+    /// refused before anything is sent, a warm connection or not. See [`crate::HostKeys`].
     async fn connect(&self, endpoint: &Endpoint, access: &Access) -> Result<Box<dyn Session>, ConnectError>;
 
     /// Returns how many connections are open.

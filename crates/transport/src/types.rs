@@ -28,7 +28,7 @@ pub struct Access {
     pub ssh_config: Option<PathBuf>,
     /// The SSH agent's socket; None: no agent.
     pub agent_socket: Option<PathBuf>,
-    /// Take the key of an unknown host and write it to `known_hosts`.
+    /// Take the key of an unknown host and pin it.
     pub accept_new: bool,
 }
 

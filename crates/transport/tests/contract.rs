@@ -116,6 +116,7 @@ impl World {
                 idle: Duration::from_secs(60),
                 keepalive: Duration::from_secs(15),
                 answer: Duration::from_secs(30),
+                host_keys: Arc::new(muster_transport::host_keys::InMemory::default()),
                 logins: 16,
             },
             endpoint: Endpoint {

@@ -199,6 +199,7 @@ impl World {
             idle: Duration::from_secs(60),
             keepalive: KEEPALIVE,
             answer: ANSWER,
+            host_keys: Arc::new(muster_transport::host_keys::InMemory::default()),
             logins: 16,
         };
         Ok(Self {

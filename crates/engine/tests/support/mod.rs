@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use muster_engine::{Accepted, Engine, KeySource, Rooms, Settings};
+use muster_engine::{Accepted, Engine, HostKeys, KeySource, Rooms, Settings};
 use muster_model::wire::{Event, RunEntry, Secrets, Submit, Targets, Work, WorkOptions};
 use muster_model::{RunState, TaskId, TaskRecord};
 use muster_runtime::Tasks;
@@ -29,9 +29,13 @@ impl Bench {
     async fn in_folder(folder: Arc<tempfile::TempDir>) -> Self {
         let tasks = Tasks::new();
         let database = format!("sqlite://{}/muster.db", folder.path().display());
+        let database = muster_store::open(&database, &tasks).await.expect("a database");
+        let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
+        let transport = transport_settings(folder.path(), &host_keys);
         let rooms = Rooms {
-            transport: muster_transport::open(transport_settings(folder.path()), tasks.clone()),
-            database: muster_store::open(&database, &tasks).await.expect("a database"),
+            transport: muster_transport::open(transport, tasks.clone()),
+            database,
+            host_keys,
             queue: muster_queue::open("memory:", &tasks).await.expect("a queue"),
             cache: muster_cache::open("memory:").await.expect("a cache"),
         };
@@ -139,13 +143,14 @@ impl Bench {
     }
 }
 
-fn transport_settings(home: &Path) -> muster_transport::Settings {
+fn transport_settings(home: &Path, host_keys: &HostKeys) -> muster_transport::Settings {
     muster_transport::Settings {
         home: home.to_owned(),
         user: "me".into(),
         idle: Duration::from_secs(60),
         keepalive: Duration::from_secs(30),
         answer: Duration::from_secs(30),
+        host_keys: Arc::new(host_keys.clone()),
         logins: 16,
     }
 }

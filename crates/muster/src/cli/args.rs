@@ -1,6 +1,7 @@
 //! What can be typed: the one definition behind parsing, help, completions, the man page and the reference.
 
 mod credentials;
+mod host_keys;
 mod inventory;
 mod task;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
 pub use credentials::{Contents, Credentials};
+pub use host_keys::{Keys, Trust};
 pub use inventory::{Facts, Groups, Hosts, Import, Ping, Record};
 pub use task::{Login, Narrowed, Run, Script, Secrets, Task};
 

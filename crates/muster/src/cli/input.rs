@@ -1,12 +1,18 @@
 //! What a command reads before it asks the server: files, standard input, secrets from the terminal.
 
-use std::io::{IsTerminal, Read};
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use muster_model::problem::Code;
 use muster_model::{Problem, Secret, limits};
+use muster_runtime::clock;
 
 use super::stop::{Left, Stop};
+
+/// How often a terminal is looked at for an answer.
+const LISTEN: Duration = Duration::from_millis(50);
 
 /// Whose standard input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +149,41 @@ pub fn secret(option: &str, prompt: &str) -> Result<Secret, Stop> {
             Err(Stop::Interrupted(Left::Nothing))
         }
         Err(_) => Err(no_terminal().into()),
+    }
+}
+
+/// Asks a question on the terminal that is answered by yes or no; anything but a yes is a no.
+///
+/// # Errors
+///
+/// `invalid-request` without a terminal.
+pub async fn yes(question: &str) -> Result<bool, Problem> {
+    let nobody = || {
+        Problem::new(
+            Code::InvalidRequest,
+            "this is for a person to decide, and there is no terminal to ask on: nothing was changed",
+        )
+        .hint("--fingerprint SHA256:... says which key is right; --yes takes what is shown")
+    };
+    // A handle of our own, which may say that there is nothing yet: Ctrl-C must not wait for a line.
+    let mut terminal = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits())
+        .open("/dev/tty")
+        .map_err(|_| nobody())?;
+    write!(terminal, "{question} [y/N] ").map_err(|_| nobody())?;
+    let mut answer = [0; 64];
+    loop {
+        match terminal.read(&mut answer) {
+            Ok(length) => {
+                let said = String::from_utf8_lossy(answer.get(..length).unwrap_or_default()).to_lowercase();
+                return Ok(matches!(said.trim(), "y" | "yes"));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => clock::sleep(LISTEN).await,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(nobody()),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use muster_model::{HostName, Problem, problem::Code};
 
 use super::args::{Hosts, Narrowed, Record};
 use super::context::Context;
+use super::host_keys;
 use super::input::{self, Stdin};
 use super::stop::{Stop, unwritable};
 use super::{submit, task};
@@ -47,6 +48,8 @@ pub async fn hosts(context: &mut Context, command: &Hosts) -> Result<u8, Stop> {
         Hosts::Import(args) => transfer::import(context, args).await?,
         Hosts::Export { format } => transfer::export(context, *format).await?,
         Hosts::Facts(args) => return Box::pin(facts::facts(context, args)).await,
+        Hosts::Keys(args) => return host_keys::keys(context, args).await,
+        Hosts::Trust(args) => return Box::pin(host_keys::trust(context, args)).await,
         Hosts::Ping(args) => return Box::pin(task::ping(context, args)).await,
         Hosts::Expand {
             patterns,

@@ -4,6 +4,7 @@ pub mod args;
 pub mod context;
 mod credentials;
 mod follow;
+mod host_keys;
 pub mod input;
 mod inventory;
 mod operate;

@@ -182,7 +182,7 @@ fn tasks_table(tasks: &[TaskListing], zone: &jiff::tz::TimeZone) -> String {
     table.text()
 }
 
-fn local_time(time: Timestamp, zone: &jiff::tz::TimeZone) -> String {
+pub(super) fn local_time(time: Timestamp, zone: &jiff::tz::TimeZone) -> String {
     match jiff::Timestamp::from_microsecond(time.0) {
         Ok(time) => time
             .to_zoned(zone.clone())

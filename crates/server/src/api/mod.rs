@@ -2,6 +2,7 @@
 
 mod credentials;
 mod describe;
+mod host_keys;
 mod inventory;
 mod patterns;
 mod process;
@@ -66,6 +67,9 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(inventory::facts))
         .routes(routes!(inventory::explain))
         .routes(routes!(inventory::export, inventory::import))
+        .routes(routes!(host_keys::list))
+        .routes(routes!(host_keys::scan))
+        .routes(routes!(host_keys::trust))
         .routes(routes!(inventory::groups))
         .routes(routes!(inventory::group, inventory::remove_group))
         .routes(routes!(inventory::add_members, inventory::remove_members))

@@ -11,6 +11,7 @@
 )]
 
 mod executors;
+mod host_keys;
 mod inventory;
 mod keeping;
 mod outputs;
@@ -159,6 +160,17 @@ pub fn cases() -> Vec<Case> {
             vault::of_many_that_make_the_first_key_one_wins
             vault::names_and_bytes_are_data_and_never_statements
             vault::what_is_too_large_is_refused;
+        Nothing:
+            host_keys::a_first_key_is_pinned_only_where_that_is_wanted
+            host_keys::another_key_is_offered_and_never_taken
+            host_keys::of_a_stranger_the_latest_four_keys_are_kept
+            host_keys::of_two_that_meet_a_host_first_one_pins
+            host_keys::an_accepted_key_takes_the_place_of_all_others
+            host_keys::what_is_kept_or_forgotten_is_gone
+            host_keys::decisions_are_done_all_or_not_at_all
+            host_keys::several_keys_are_pinned_together
+            host_keys::a_copy_follows_by_its_revision
+            host_keys::names_and_keys_are_data_and_bounded;
         Nothing:
             keeping::a_closed_store_says_that_it_is_closed
             keeping::what_is_settled_during_a_shutdown_is_written

@@ -33,6 +33,14 @@ pub(super) fn install(builder: &Builder, dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Puts another pair in the place of a key.
+pub(super) fn replace(dir: &Path, kind: KeyKind, key: &Path) -> Result<()> {
+    let path = path(dir, kind);
+    fs::copy(keys::public(key), keys::public(&path)).map_err(Error::io(&path))?;
+    fs::copy(key, &path).map_err(Error::io(&path))?;
+    permit(&path, 0o600)
+}
+
 /// Returns the shared key of this kind, generated where it is not there yet.
 fn shared(kind: KeyKind) -> Result<PathBuf> {
     let pair = private::kept(kind.name(), |fresh| {

@@ -80,19 +80,23 @@ fn a_committer_that_dies_leaves_nobody_waiting() {
 }
 
 async fn core(folder: &tempfile::TempDir, tasks: &Tasks) -> Arc<Core> {
+    let database = muster_store::open("sqlite::memory:", tasks)
+        .await
+        .expect("a database");
+    let host_keys = crate::HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
     let transport = muster_transport::Settings {
         home: folder.path().to_owned(),
         user: "me".into(),
         idle: Duration::from_secs(60),
         keepalive: Duration::from_secs(30),
         answer: Duration::from_secs(30),
+        host_keys: Arc::new(host_keys.clone()),
         logins: 16,
     };
     let rooms = Rooms {
         transport: muster_transport::open(transport, tasks.clone()),
-        database: muster_store::open("sqlite::memory:", tasks)
-            .await
-            .expect("a database"),
+        database,
+        host_keys,
         queue: muster_queue::open("memory:", tasks).await.expect("a queue"),
         cache: muster_cache::open("memory:").await.expect("a cache"),
     };

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use muster_model::Reach;
 
-use super::{Login, Narrowed};
+use super::{Keys, Login, Narrowed, Trust};
 use crate::inventory::Format;
 
 /// `hosts …`.
@@ -46,6 +46,10 @@ pub enum Hosts {
     Facts(Box<Facts>),
     /// Log in to hosts and say which can be reached.
     Ping(Box<Ping>),
+    /// List the keys by which hosts are known, and the hosts in quarantine.
+    Keys(Keys),
+    /// Decide about hosts' keys: trust the one that a host in quarantine has offered, or pin those of new hosts.
+    Trust(Box<Trust>),
     /// Print the hosts that patterns name, one a line.
     Expand {
         /// Host patterns; what they name is added up. - for standard input. None with --where: the whole inventory.

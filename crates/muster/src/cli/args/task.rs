@@ -117,7 +117,7 @@ pub struct Login {
     /// The ssh_config to use instead of the user's [env: MUSTER_SSH_CONFIG].
     #[arg(long, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,
-    /// Take and write down the key of a host that is not in known_hosts; a changed key is refused all the same.
+    /// Pin the key of a host of which none is known; a changed key is refused all the same.
     #[arg(long)]
     pub accept_new: bool,
     /// How long connecting and logging in may take [default: 10s].

@@ -6,6 +6,7 @@
 mod apply;
 pub(crate) mod entity;
 mod group;
+mod host_keys;
 mod inventory;
 pub(crate) mod migration;
 mod read;

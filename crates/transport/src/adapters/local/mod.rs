@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_model::{Endpoint, ErrorKind, Unreachable};
+use muster_model::{Endpoint, ErrorKind, HostKey, Unreachable};
 use muster_runtime::{CancellationToken, Tasks};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, Uid, User};
@@ -55,6 +55,21 @@ impl Local {
                 closing: CancellationToken::new(),
             }),
         }
+    }
+}
+
+#[async_trait]
+impl port::KeyScan for Local {
+    fn key_names(&self, _: &Endpoint, _: &Access) -> Result<Vec<String>, ConnectError> {
+        Ok(Vec::new())
+    }
+
+    async fn host_keys(&self, endpoint: &Endpoint, _: &Access) -> Result<Vec<HostKey>, ConnectError> {
+        let what = format!(
+            "{}: this machine is reached without SSH: it has no key",
+            endpoint.host
+        );
+        Err(ConnectError::new(Unreachable::Unsupported, what))
     }
 }
 

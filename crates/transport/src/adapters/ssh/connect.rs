@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-pub(crate) use super::handler::ClientHandler;
+pub(crate) use super::handler::{ClientHandler, Examine};
 pub(crate) use super::resolve::{Resolved, resolve};
 
 use super::config::AddressFamily;
@@ -103,8 +103,10 @@ async fn attempt(
     until: Instant,
     trace: &Arc<Trace>,
 ) -> Result<Login, ConnectError> {
-    let check = HostKeyCheck::prepare(resolved).await?;
-    let config = config(resolved, &check)?;
+    let check = HostKeyCheck::prepare(settings, resolved).await?;
+    let (known, authority) = check.known_algorithms();
+    let config = Arc::new(config(resolved, &known, authority)?);
+    let examine = Examine::Judge(Box::new(check));
     // Whoever gives this future up cuts the stream with it.
     let cut = CancellationToken::new().drop_guard();
     let gone = CancellationToken::new();
@@ -117,12 +119,12 @@ async fn attempt(
     let (mut handle, jump) = match &resolved.jump {
         Some(jump) => {
             let (stream, login) = jump::through(settings, jump, resolved, access, trace).await?;
-            let handle = Box::pin(handshake(resolved, config, stream, check, watch)).await?;
+            let handle = Box::pin(handshake(resolved, config, stream, examine, watch)).await?;
             (handle, Some(login))
         }
         None => {
             let stream = Acknowledging::new(reach(resolved, trace).await?);
-            let handle = Box::pin(handshake(resolved, config, stream, check, watch)).await?;
+            let handle = Box::pin(handshake(resolved, config, stream, examine, watch)).await?;
             (handle, None)
         }
     };
@@ -140,11 +142,15 @@ async fn attempt(
     })
 }
 
-fn config(resolved: &Resolved, check: &HostKeyCheck) -> Result<Arc<client::Config>, ConnectError> {
-    let (known, authority) = check.known_algorithms();
-    let preferred = algorithms::preferred(&resolved.algorithms, &known, authority)
+/// Returns the settings of a connection to a host that is known by keys of the algorithms `known`.
+pub(super) fn config(
+    resolved: &Resolved,
+    known: &[String],
+    authority: bool,
+) -> Result<client::Config, ConnectError> {
+    let preferred = algorithms::preferred(&resolved.algorithms, known, authority)
         .map_err(|what| explain::settings(resolved, &what))?;
-    Ok(Arc::new(client::Config {
+    Ok(client::Config {
         client_id: russh::SshId::Standard(concat!("SSH-2.0-muster_", env!("CARGO_PKG_VERSION")).into()),
         window_size: WINDOW_BYTES,
         maximum_packet_size: PACKET_BYTES,
@@ -155,14 +161,14 @@ fn config(resolved: &Resolved, check: &HostKeyCheck) -> Result<Arc<client::Confi
         keepalive_max: usize::try_from(resolved.alive_count).unwrap_or(3),
         nodelay: true,
         ..client::Config::default()
-    }))
+    })
 }
 
-async fn handshake<S>(
+pub(super) async fn handshake<S>(
     resolved: &Resolved,
     config: Arc<client::Config>,
     stream: S,
-    check: HostKeyCheck,
+    examine: Examine,
     watch: Watch,
 ) -> Result<Handle<ClientHandler>, ConnectError>
 where
@@ -173,14 +179,14 @@ where
     // russh asks for a packet's length and then for the packet: one look at the socket serves both, and the
     // small packets behind it.
     let stream = BufReader::with_capacity(READ_BYTES, Watched::new(stream, watch));
-    let handler = ClientHandler::new(Arc::clone(&trace), check);
+    let handler = ClientHandler::new(Arc::clone(&trace), examine);
     client::connect_stream(config, stream, handler)
         .await
         .map_err(|ending| explain::handshake(resolved, &trace, &ending))
 }
 
 /// Connects to the host itself.
-async fn reach(resolved: &Resolved, trace: &Trace) -> Result<TcpStream, ConnectError> {
+pub(super) async fn reach(resolved: &Resolved, trace: &Trace) -> Result<TcpStream, ConnectError> {
     let addresses = addresses(resolved).await?;
     trace.enter(Phase::Connecting);
     let work = async {

@@ -121,6 +121,12 @@ pub(super) fn timed_out(resolved: &Resolved, phase: &Phase, limit: Duration) -> 
     say(reason, resolved, &what)
 }
 
+/// A jump host that cannot be passed.
+pub(super) fn no_jump(resolved: &Resolved, error: &ConnectError) -> ConnectError {
+    let what = format!("the jump host cannot be passed: {}", error.message);
+    say(Unreachable::Jump, resolved, &what)
+}
+
 /// A connection that broke between the login and a session.
 pub(super) fn no_session(resolved: &Resolved, why: Option<&str>) -> ConnectError {
     let what = format!(
@@ -262,6 +268,7 @@ mod tests {
             idle: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
             answer: Duration::from_secs(30),
+            host_keys: std::sync::Arc::new(crate::host_keys::InMemory::default()),
             logins: 8,
         };
         let endpoint = Endpoint {

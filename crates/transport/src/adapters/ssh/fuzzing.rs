@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::Endpoint;
+use muster_model::host_key::{HostKey, KnownHost};
 
 use super::config::{Numbered, Problem, Root, Source, matches, read, split};
 use super::known_hosts::{Entry, KnownHosts, Names, Verdict, hash_of, judge};
 use super::resolve::resolve_from;
 use super::resolved::Resolved;
+use crate::host_keys::InMemory;
 use crate::open::Settings;
 use crate::types::Access;
 
@@ -44,6 +46,7 @@ pub fn resolve(files: &BTreeMap<PathBuf, String>, endpoint: &Endpoint) -> Result
         keepalive: Duration::from_secs(15),
         logins: 8,
         answer: Duration::from_secs(30),
+        host_keys: Arc::new(InMemory::default()),
     };
     let mut told = String::new();
     let found = resolve_from(&Texts(files), &settings, endpoint, &Access::default());
@@ -121,7 +124,8 @@ impl Known {
         self.0.lookup(name).into_iter().map(Line::of).collect()
     }
 
-    /// Returns `Known`, `Unknown`, `Changed` or `Revoked` for a key that a host of this name presents.
+    /// Returns `Known`, `Unknown`, `Changed` or `Revoked` for a key that a host of this name presents, `NoKey` for what
+    /// is none.
     #[must_use]
     pub fn verdict(&self, name: &str, key: &[u8]) -> &'static str {
         let names = Names {
@@ -129,9 +133,20 @@ impl Known {
             without_port: Vec::new(),
             principal: name.to_owned(),
         };
-        match judge(&[Arc::clone(&self.0)], &names, key, None, 0) {
+        let Ok(key) = HostKey::read(key.to_vec()) else {
+            return "NoKey";
+        };
+        match judge(
+            &[Arc::clone(&self.0)],
+            &KnownHost::default(),
+            &names,
+            &key,
+            None,
+            0,
+        ) {
             Verdict::Known => "Known",
             Verdict::Unknown => "Unknown",
+            Verdict::NotPinned => "NotPinned",
             Verdict::Changed(_) => "Changed",
             Verdict::Revoked(_) => "Revoked",
             Verdict::BadCertificate(_) => "BadCertificate",

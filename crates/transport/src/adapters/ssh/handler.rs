@@ -1,9 +1,9 @@
 //! Answers what a host asks while a connection lives: above all, whether its key is trusted.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use russh::client::{ChannelOpenHandle, DisconnectReason, Handler, Msg, Session};
-use russh::keys::PublicKeyOrCertificate;
+use russh::keys::{PublicKey, PublicKeyOrCertificate};
 use russh::{Channel, ChannelOpenFailure};
 
 use super::host_key::HostKeyCheck;
@@ -25,16 +25,24 @@ impl From<russh::Error> for Ending {
     }
 }
 
+/// What is done with the key that a host shows.
+pub(crate) enum Examine {
+    /// It decides whether the connection goes on.
+    Judge(Box<HostKeyCheck>),
+    /// It is noted, and the connection ends there.
+    Note(Arc<OnceLock<PublicKey>>),
+}
+
 /// The client's side of a connection. Whatever a host tries to open here is refused; russh would open it.
 pub(crate) struct ClientHandler {
     trace: Arc<Trace>,
-    check: HostKeyCheck,
+    examine: Examine,
 }
 
 impl ClientHandler {
     /// Returns a handler.
-    pub(crate) fn new(trace: Arc<Trace>, check: HostKeyCheck) -> Self {
-        Self { trace, check }
+    pub(crate) fn new(trace: Arc<Trace>, examine: Examine) -> Self {
+        Self { trace, examine }
     }
 }
 
@@ -42,9 +50,15 @@ impl Handler for ClientHandler {
     type Error = Ending;
 
     async fn check_server_key(&mut self, presented: &PublicKeyOrCertificate) -> Result<bool, Ending> {
-        match self.check.check(presented).await {
-            Ok(()) => Ok(true),
-            Err(error) => Err(Ending::HostKey(error)),
+        match &self.examine {
+            Examine::Judge(check) => match check.check(presented).await {
+                Ok(()) => Ok(true),
+                Err(error) => Err(Ending::HostKey(error)),
+            },
+            Examine::Note(noted) => {
+                let _ = noted.set(presented.public_key());
+                Ok(false)
+            }
         }
     }
 

@@ -9,6 +9,8 @@ use russh::client::Msg;
 use tokio::time::Instant;
 
 use super::connect::{self, Login};
+use super::explain;
+use super::host_key;
 use super::resolve::Resolved;
 use super::trace::{Phase, Trace};
 use crate::error::ConnectError;
@@ -29,14 +31,8 @@ pub(crate) async fn through(
     access: &Access,
     trace: &Trace,
 ) -> Result<(russh::ChannelStream<Msg>, Arc<Login>), ConnectError> {
-    let login = shared(settings, jump, access, trace).await.map_err(|error| {
-        let message = format!(
-            "{}: the jump host cannot be passed: {}",
-            target.label(),
-            error.message
-        );
-        ConnectError::new(Unreachable::Jump, message)
-    })?;
+    let login = shared(settings, jump, access, trace).await;
+    let login = login.map_err(|error| explain::no_jump(target, &error))?;
     let opened = login
         .handle
         .channel_open_direct_tcpip(&target.host, u32::from(target.port), "127.0.0.1", 0)
@@ -68,6 +64,7 @@ async fn shared(
     trace: &Trace,
 ) -> Result<Arc<Login>, ConnectError> {
     trace.enter(Phase::Jumping(jump.label(), None));
+    host_key::refuse_quarantined(settings, jump).await?;
     let place = {
         let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
         // A place that nobody holds and that leads nowhere is not worth keeping.

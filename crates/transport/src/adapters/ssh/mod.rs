@@ -19,6 +19,7 @@ mod known_hosts;
 mod pool;
 mod resolve;
 mod resolved;
+mod scan;
 mod session;
 mod stamp;
 mod stream;

@@ -23,6 +23,7 @@ pub(crate) use connection::{Connection, Opened, Place};
 use self::starts::{Starts, Turn};
 use super::connect::{self, Login, Resolved};
 use super::explain;
+use super::host_key;
 use super::trace::{Phase, Trace};
 use crate::error::ConnectError;
 use crate::open::Settings;
@@ -125,6 +126,8 @@ impl Pool {
         let mut deaths = 0;
         // Where a new connection did not last: the end of its time, which its successors do not prolong.
         let mut until: Option<Instant> = None;
+        // A warm connection to a host in quarantine is not used either.
+        host_key::refuse_quarantined(&self.settings, resolved).await?;
         loop {
             if self.closing.is_cancelled() {
                 return Err(broken(host, "muster closes its connections"));

@@ -267,7 +267,6 @@ impl Resolver<'_> {
                 Some(value) => Some(expand_path(value, tokens, home)?),
             },
             accept_new: self.access.accept_new || strict != StrictHostKeyChecking::Yes,
-            hashed: options.hash_known_hosts.unwrap_or(false),
         })
     }
 

@@ -54,16 +54,14 @@ pub(crate) struct Resolved {
 pub(crate) struct Trust {
     /// The names under which the host may be known.
     pub(crate) names: Names,
-    /// The user's `known_hosts` files; new keys go into the first.
+    /// The user's `known_hosts` files.
     pub(crate) user_files: Vec<PathBuf>,
     /// The system's.
     pub(crate) global_files: Vec<PathBuf>,
     /// Keys that must not be taken.
     pub(crate) revoked: Option<PathBuf>,
-    /// Whether a new host's key is taken.
+    /// Whether a new host's key is pinned.
     pub(crate) accept_new: bool,
-    /// Whether new names are written as hashes.
-    pub(crate) hashed: bool,
 }
 
 /// Keys and certificates.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use muster_model::{Endpoint, Unreachable};
+use muster_model::{Endpoint, HostKey, Unreachable};
 use muster_runtime::Tasks;
 use tokio::sync::oneshot;
 
 use super::connect;
 use super::pool::Pool;
+use super::scan;
 use super::session::Session;
 use crate::error::ConnectError;
 use crate::open::Settings;
@@ -26,6 +27,20 @@ impl Ssh {
         Self {
             pool: Arc::new(Pool::new(settings, tasks)),
         }
+    }
+}
+
+#[async_trait]
+impl port::KeyScan for Ssh {
+    fn key_names(&self, endpoint: &Endpoint, access: &Access) -> Result<Vec<String>, ConnectError> {
+        let resolved = connect::resolve(self.pool.settings(), endpoint, access)?;
+        Ok(resolved.trust.names.names)
+    }
+
+    async fn host_keys(&self, endpoint: &Endpoint, access: &Access) -> Result<Vec<HostKey>, ConnectError> {
+        let settings = self.pool.settings();
+        let resolved = connect::resolve(settings, endpoint, access)?;
+        Box::pin(scan::scan(settings, &resolved, access)).await
     }
 }
 

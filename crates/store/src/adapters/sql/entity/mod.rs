@@ -11,6 +11,7 @@ pub(crate) mod executor;
 pub(crate) mod facts;
 pub(crate) mod group;
 pub(crate) mod host;
+pub(crate) mod host_key;
 pub(crate) mod input;
 pub(crate) mod member;
 pub(crate) mod output;

@@ -30,7 +30,14 @@ async fn revisions(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(short("name", 32).primary_key())
         .col(number("value"));
     create_table(manager, "revisions", revisions).await?;
-    for name in ["inventory", "removed", "groups", "host_keys", "vault"] {
+    for name in [
+        "inventory",
+        "removed",
+        "groups",
+        "host_keys",
+        "host_keys_removed",
+        "vault",
+    ] {
         let backend = manager.get_database_backend();
         let sql = format!(
             "INSERT INTO revisions (name, value) VALUES ('{name}', 1) {}",
@@ -123,7 +130,8 @@ async fn credentials(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     create_table(manager, "vault_keys", keys).await
 }
 
-/// The keys by which hosts are known, under the names that `known_hosts` would have (`host` or `[host]:port`).
+/// The keys by which hosts are known, under the names that `known_hosts` would have (`host` or `[host]:port`). What
+/// was removed leaves nothing behind: the counter `host_keys_removed` tells those who keep a copy to read it anew.
 async fn host_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     let mut keys = Table::create();
     keys.table(Alias::new("host_keys"))

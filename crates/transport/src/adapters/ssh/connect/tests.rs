@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use super::{Login, login, resolve};
 use crate::error::ConnectError;
+use crate::host_keys::InMemory;
 use crate::open::Settings;
 use crate::types::Access;
 
@@ -23,13 +24,19 @@ use crate::types::Access;
 pub(super) struct Site {
     pub(super) sshd: Sshd,
     home: TempDir,
+    /// What the inventory knows.
+    pub(super) pins: Arc<InMemory>,
 }
 
 impl Site {
     pub(super) fn new(sshd: Sshd) -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         std::fs::create_dir(home.path().join(".ssh")).expect("a folder");
-        let site = Self { sshd, home };
+        let site = Self {
+            sshd,
+            home,
+            pins: Arc::default(),
+        };
         site.config("");
         site.known_hosts(&std::fs::read_to_string(site.sshd.known_hosts()).expect("known hosts"));
         site
@@ -71,6 +78,7 @@ impl Site {
             idle: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
             answer: Duration::from_secs(30),
+            host_keys: Arc::clone(&self.pins) as Arc<dyn crate::HostKeys>,
             logins: 8,
         }
     }

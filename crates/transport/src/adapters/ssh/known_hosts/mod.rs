@@ -1,16 +1,13 @@
 //! Which host keys are trusted: `known_hosts` as OpenSSH reads it, indexed, and read again only when it
-//! changes.
+//! changes. Nothing is written there: new keys are pinned in the inventory.
 
-mod append;
 mod certificate;
 mod disk;
 mod entry;
 mod index;
 mod verdict;
 
-pub(crate) use append::append;
 pub(crate) use disk::{load, load_revoked};
-pub(crate) use entry::wire_name;
 #[cfg(feature = "fuzzing")]
 pub(crate) use entry::{Entry, hash_of};
 pub(crate) use index::KnownHosts;

@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use muster_model::Timestamp;
+use muster_model::host_key::{Decision, HostKey, KnownHost};
 use russh::keys::ssh_key::certificate::{Builder, CertType};
 use russh::keys::{Algorithm, Certificate, PrivateKey};
 
 use super::entry::hash_of;
-use super::*;
+use super::{KnownHosts, Names, Verdict, known_algorithms};
 
 const NOW: u64 = 1_800_000_000;
 
@@ -33,6 +35,18 @@ fn names(name: &str) -> Names {
         without_port: Vec::new(),
         principal: name.to_owned(),
     }
+}
+
+/// Judges a key where nothing is pinned.
+fn judge(
+    files: &[Arc<KnownHosts>],
+    names: &Names,
+    key: &[u8],
+    presented: Option<&Certificate>,
+    now: u64,
+) -> Verdict {
+    let key = HostKey::read(key.to_vec()).unwrap();
+    super::judge(files, &KnownHost::default(), names, &key, presented, now)
 }
 
 fn verdict(lines: &[String], name: &str, presented: &PrivateKey) -> Verdict {
@@ -261,30 +275,63 @@ fn known_algorithms_are_asked_for_first() {
 }
 
 #[test]
-fn a_new_key_is_appended_after_a_last_line_without_an_end() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join(".ssh/known_hosts");
-    let (first, second) = (key(), key());
-    append(&path, "web1", &blob(&first), false).unwrap();
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, text.trim_end()).unwrap();
-    append(&path, "[web2]:2222", &blob(&second), true).unwrap();
-    let text = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().count(), 2);
-    assert!(!text.contains("web2"), "hashed names are not readable: {text}");
-    let files = vec![Arc::new(KnownHosts::read(&path, &text))];
-    assert_eq!(
-        judge(&files, &names("web1"), &blob(&first), None, NOW),
-        Verdict::Known
-    );
-    assert_eq!(
-        judge(&files, &names("[web2]:2222"), &blob(&second), None, NOW),
-        Verdict::Known
-    );
-    let mode = |path: &Path| {
-        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions()) & 0o777
+fn what_is_pinned_decides_before_the_files_and_after_what_is_revoked_or_vouched_for() {
+    let (known, other, authority) = (key(), key(), key());
+    let shown = |key: &PrivateKey| HostKey::read(blob(key)).unwrap();
+    let pinned = |keys: &[&PrivateKey]| {
+        let mut host = KnownHost::default();
+        let keys: Vec<HostKey> = keys.iter().map(|key| shown(key)).collect();
+        host.decide(&Decision::Pin(keys), Timestamp(0)).unwrap();
+        host
     };
-    assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+    let verdict = |lines: &[String], pins: &KnownHost, key: &PrivateKey, presented: Option<&Certificate>| {
+        super::judge(&file(lines), pins, &names("web1"), &shown(key), presented, NOW)
+    };
+    let certificate = certificate(&authority, &other, |builder| {
+        builder.valid_principal("web1").unwrap();
+    });
+    let (in_files, both) = (line("web1", &other), pinned(&[&known, &other]));
+    let (known_pin, other_pin) = (pinned(&[&known]), pinned(&[&other]));
+    let trusted = line("@cert-authority *", &authority);
+    let revoked = line("@revoked *", &other);
+    for (case, lines, pins, presented, expected) in [
+        ("pinned alone", vec![], &other_pin, None, Verdict::Known),
+        ("one of two", vec![], &both, None, Verdict::Known),
+        ("another one", vec![], &known_pin, None, Verdict::NotPinned),
+        (
+            "in the files alone",
+            vec![&in_files],
+            &KnownHost::default(),
+            None,
+            Verdict::Known,
+        ),
+        (
+            "in the files, not pinned",
+            vec![&in_files],
+            &known_pin,
+            None,
+            Verdict::NotPinned,
+        ),
+        (
+            "vouched for",
+            vec![&trusted],
+            &known_pin,
+            Some(&certificate),
+            Verdict::Known,
+        ),
+        (
+            "by a stranger",
+            vec![],
+            &known_pin,
+            Some(&certificate),
+            Verdict::NotPinned,
+        ),
+    ] {
+        let lines: Vec<String> = lines.into_iter().cloned().collect();
+        assert_eq!(verdict(&lines, pins, &other, presented), expected, "{case}");
+    }
+    let judged = verdict(&[trusted, revoked], &other_pin, &other, Some(&certificate));
+    assert!(matches!(judged, Verdict::Revoked(_)), "{judged:?}");
 }
 
 proptest::proptest! {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use muster_model::host_key::{HostKey, KnownHost};
 use russh::keys::Certificate;
 
 use super::certificate;
@@ -38,7 +39,9 @@ pub(crate) enum Verdict {
     Known,
     /// Nothing is known about the host.
     Unknown,
-    /// The host is known by other keys.
+    /// Other keys are pinned.
+    NotPinned,
+    /// The files know the host by other keys.
     Changed(Found),
     /// The key is marked as revoked.
     Revoked(Found),
@@ -46,18 +49,20 @@ pub(crate) enum Verdict {
     BadCertificate(String),
 }
 
-/// Judges the key that a host presents. `key` is the key on the wire, for a certificate the key inside.
+/// Judges the key that a host presents; `key` is for a certificate the key inside. What is revoked goes before
+/// everything, then a trusted authority, then what is `pinned`, then the keys in the files.
 pub(crate) fn judge(
     files: &[Arc<KnownHosts>],
+    pinned: &KnownHost,
     names: &Names,
-    key: &[u8],
+    key: &HostKey,
     presented: Option<&Certificate>,
     now: u64,
 ) -> Verdict {
     let authority = presented.and_then(certificate::authority);
     let all = names.names.iter().chain(&names.without_port);
     for (file, entry) in all.flat_map(|name| lookup(files, name)) {
-        let meant = entry.key == key || authority.as_ref().is_some_and(|blob| entry.key == *blob);
+        let meant = entry.key == key.blob() || authority.as_ref().is_some_and(|blob| entry.key == *blob);
         if entry.marker == Marker::Revoked && meant {
             return Verdict::Revoked(found(file, entry));
         }
@@ -77,15 +82,25 @@ pub(crate) fn judge(
         }
         // As OpenSSH does: a certificate that nobody here trusts is taken for the key inside.
     }
+    if !pinned.pinned.is_empty() {
+        return match pinned.has_pinned(key.fingerprint()) {
+            true => Verdict::Known,
+            false => Verdict::NotPinned,
+        };
+    }
+    by_files(files, names, key)
+}
+
+/// Judges a key by the files' keys alone.
+fn by_files(files: &[Arc<KnownHosts>], names: &Names, key: &HostKey) -> Verdict {
     for name in &names.names {
         let known: Vec<_> = keys(files, name).collect();
-        if known.iter().any(|(_, entry)| entry.key == key) {
+        if known.iter().any(|(_, entry)| entry.key == key.blob()) {
             return Verdict::Known;
         }
-        let algorithm = super::wire_name(key);
         let other = known
             .iter()
-            .find(|(_, entry)| Some(entry.algorithm.as_str()) == algorithm)
+            .find(|(_, entry)| entry.algorithm == key.algorithm())
             .or(known.first());
         if let Some((file, entry)) = other {
             return Verdict::Changed(found(file, entry));
@@ -95,7 +110,7 @@ pub(crate) fn judge(
         .without_port
         .iter()
         .flat_map(|name| keys(files, name))
-        .any(|(_, entry)| entry.key == key);
+        .any(|(_, entry)| entry.key == key.blob());
     if elsewhere {
         Verdict::Known
     } else {

@@ -33,6 +33,7 @@ impl Site {
             idle: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
             answer: Duration::from_secs(30),
+            host_keys: Arc::new(crate::host_keys::InMemory::default()),
             logins: 64,
         };
         let access = Access {

@@ -32,6 +32,7 @@ impl Home {
             idle: Duration::from_secs(60),
             keepalive: Duration::from_secs(15),
             answer: Duration::from_secs(30),
+            host_keys: std::sync::Arc::new(crate::host_keys::InMemory::default()),
             logins: 8,
         }
     }

@@ -1,10 +1,16 @@
 //! Host keys: known, unknown, changed, revoked, hashed, signed by an authority, taken at first contact.
 
-use muster_model::Unreachable;
+use std::sync::Arc;
+
+use muster_model::host_key::{Decision, HostKey, KnownHost};
+use muster_model::{ErrorKind, Unreachable};
 use muster_testkit::keys::{self, KeyKind};
 use muster_testkit::{Sshd, require};
 
+use super::super::super::scan::scan;
 use super::{Site, failed};
+use crate::error::Error;
+use crate::host_keys::HostKeys;
 use crate::types::Access;
 
 fn public(site: &Site, kind: KeyKind) -> String {
@@ -45,10 +51,12 @@ async fn an_unknown_host_is_refused_with_its_fingerprint_and_advice() {
         &site.path(".ssh/known_hosts").display().to_string(),
         &format!("ssh-keyscan -p {port} 127.0.1.1"),
         "--accept-new",
+        &format!("muster hosts trust 127.0.1.1:{port} --scan"),
     ];
     site.fails(&site.access(), Unreachable::HostKeyUnknown, &words)
         .await;
     assert_eq!(site.known(), "", "nothing is written down without being asked");
+    assert!(known(&site, 1).await.is_unknown());
 }
 
 #[tokio::test]
@@ -66,6 +74,10 @@ async fn a_changed_key_is_refused_even_where_new_ones_are_accepted() {
     site.fails(&accepting(&site), Unreachable::HostKeyChanged, &words)
         .await;
     assert_eq!(site.known(), line);
+    assert!(
+        known(&site, 1).await.is_unknown(),
+        "that is between the user and the file"
+    );
 }
 
 #[tokio::test]
@@ -129,8 +141,33 @@ async fn hashed_names_are_found() {
     failed(result, Unreachable::HostKeyUnknown, &[]);
 }
 
+/// The name under which a host is known.
+fn name(site: &Site, host: u32) -> String {
+    format!("[{}]:{}", site.sshd.host(host), site.sshd.port())
+}
+
+async fn known(site: &Site, host: u32) -> KnownHost {
+    site.pins.known(&name(site, host)).await.expect("in memory")
+}
+
+/// Gives the sshd, which has one key, another; returns the fingerprints of both.
+async fn change(site: &mut Site) -> (String, String) {
+    let old = keys::fingerprint(&site.sshd.host_key(KeyKind::Ed25519)).expect("a fingerprint");
+    let other = keys::generate(site.dir(), KeyKind::Ed25519, None).expect("a key");
+    let new = keys::fingerprint(&other).expect("a fingerprint");
+    site.sshd
+        .change_host_key(KeyKind::Ed25519, &other)
+        .await
+        .expect("another key");
+    (old, new)
+}
+
+async fn one_key() -> Result<Sshd, muster_testkit::Error> {
+    Sshd::builder().host_key_types(&[KeyKind::Ed25519]).start().await
+}
+
 #[tokio::test]
-async fn accept_new_writes_a_key_down_once_and_then_insists_on_it() {
+async fn accept_new_pins_a_key_once_and_then_insists_on_it() {
     let site = Site::new(require!(Sshd::start().await));
     std::fs::remove_file(site.path(".ssh/known_hosts")).expect("removed");
     let access = accepting(&site);
@@ -140,47 +177,167 @@ async fn accept_new_writes_a_key_down_once_and_then_insists_on_it() {
     for login in logins {
         assert!(login.is_ok(), "{:?}", login.err());
     }
-    assert_eq!(site.known().lines().count(), 3, "{}", site.known());
-    let prefix = format!("[127.0.1.1]:{} ssh-ed25519 ", site.sshd.port());
+    for host in 1..=3 {
+        let known = known(&site, host).await;
+        assert_eq!((known.pinned.len(), known.offered.len()), (1, 0), "{known:?}");
+        assert_eq!(known.pinned[0].algorithm, "ssh-ed25519");
+    }
     assert!(
-        site.known().lines().any(|line| line.starts_with(&prefix)),
-        "{}",
-        site.known()
+        !site.path(".ssh/known_hosts").exists(),
+        "the user's files are left alone"
     );
     site.works(&site.access()).await;
-    // OpenSSH reads the same.
-    let found = std::process::Command::new("ssh-keygen")
-        .arg("-F")
-        .arg(format!("[127.0.1.2]:{}", site.sshd.port()))
-        .arg("-f")
-        .arg(site.path(".ssh/known_hosts"))
-        .output()
-        .expect("ssh-keygen");
-    assert!(found.status.success());
 }
 
 #[tokio::test]
-async fn accept_new_hashes_names_where_ssh_config_says_so() {
+async fn ssh_config_may_say_accept_new() {
     let site = Site::new(require!(Sshd::start().await));
     site.known_hosts("");
     site.config("HashKnownHosts yes\nStrictHostKeyChecking accept-new\n");
     site.works(&site.access()).await;
-    assert!(site.known().starts_with("|1|"), "{}", site.known());
     site.config("StrictHostKeyChecking yes\n");
+    site.works(&site.access()).await;
+    assert_eq!(site.known(), "", "the user's files are left alone");
+}
+
+#[tokio::test]
+async fn a_pinned_key_that_changes_puts_the_host_into_quarantine_until_somebody_decides() {
+    let mut site = Site::new(require!(one_key().await));
+    site.known_hosts("");
+    let before = site.dir().join("before");
+    std::fs::copy(site.sshd.host_key(KeyKind::Ed25519), &before).expect("a copy");
+    std::fs::copy(
+        keys::public(&site.sshd.host_key(KeyKind::Ed25519)),
+        keys::public(&before),
+    )
+    .expect("a copy");
+    site.works(&accepting(&site)).await;
+    let (old, new) = change(&mut site).await;
+    let tried = site.sshd.logins();
+    let trust = format!("muster hosts trust \"{}\"", name(&site, 1));
+    let words = [old.as_str(), new.as_str(), "quarantine", &trust];
+    for access in [accepting(&site), site.access()] {
+        site.fails(&access, Unreachable::HostKeyChanged, &words).await;
+    }
+    // The old key that comes back ends nothing, and a host in quarantine is not even connected to.
+    site.sshd
+        .change_host_key(KeyKind::Ed25519, &before)
+        .await
+        .expect("the old key");
+    let connections = site.sshd.log().matches("Connection from").count();
+    site.fails(&site.access(), Unreachable::HostKeyChanged, &words)
+        .await;
+    assert_eq!(site.sshd.log().matches("Connection from").count(), connections);
+    assert_eq!(site.sshd.logins(), tried, "nobody was logged in");
+    // A person decides: first for the new key, which is not there any more.
+    let name = name(&site, 1);
+    site.pins
+        .decide(&name, &Decision::Accept(new.clone()))
+        .expect("it was offered");
+    site.fails(&site.access(), Unreachable::HostKeyChanged, &[&old])
+        .await;
+    site.pins
+        .decide(&name, &Decision::Accept(old))
+        .expect("it was offered");
     site.works(&site.access()).await;
 }
 
 #[tokio::test]
-async fn a_new_key_that_cannot_be_written_down_is_not_taken() {
+async fn what_is_pinned_goes_before_the_files_and_one_host_may_have_several_keys() {
     let site = Site::new(require!(Sshd::start().await));
-    std::os::unix::fs::symlink("/dev/full", site.path("full")).expect("a link");
-    site.config(&format!("UserKnownHostsFile {}\n", site.path("full").display()));
+    let public_key = |kind| public(&site, kind).parse::<HostKey>().expect("a key");
+    let both = vec![public_key(KeyKind::Rsa3072), public_key(KeyKind::Ecdsa256)];
+    site.pins
+        .decide(&name(&site, 1), &Decision::Pin(both))
+        .expect("nothing was known");
+    // The files know the key that the host would rather show; it is asked for one that is pinned.
+    for algorithms in ["ssh-rsa,rsa-sha2-512", "ecdsa-sha2-nistp256", "^ssh-ed25519"] {
+        site.config(&format!("HostKeyAlgorithms {algorithms}\n"));
+        site.works(&site.access()).await;
+    }
+    site.config("HostKeyAlgorithms ssh-ed25519\n");
     site.fails(
-        &accepting(&site),
-        Unreachable::Settings,
-        &["could not be kept", "it cannot be written"],
+        &site.access(),
+        Unreachable::HostKeyChanged,
+        &["ssh-ed25519", "ssh-rsa"],
     )
     .await;
+}
+
+/// An inventory that is away.
+#[derive(Debug)]
+struct Away;
+
+#[async_trait::async_trait]
+impl HostKeys for Away {
+    async fn known(&self, _: &str) -> Result<KnownHost, Error> {
+        Err(Error::new(ErrorKind::Unavailable, "read the keys of hosts"))
+    }
+
+    async fn show(&self, _: &str, _: &HostKey, _: bool) -> Result<KnownHost, Error> {
+        Err(Error::new(ErrorKind::Unavailable, "write down the keys of hosts"))
+    }
+}
+
+/// An inventory that can be read and not written.
+#[derive(Debug)]
+struct ReadOnly;
+
+#[async_trait::async_trait]
+impl HostKeys for ReadOnly {
+    async fn known(&self, _: &str) -> Result<KnownHost, Error> {
+        Ok(KnownHost::default())
+    }
+
+    async fn show(&self, name: &str, key: &HostKey, pin: bool) -> Result<KnownHost, Error> {
+        Away.show(name, key, pin).await
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_let_past_an_inventory_that_is_away() {
+    let site = Site::new(require!(Sshd::start().await));
+    for (keys, words) in [
+        (Arc::new(Away) as Arc<dyn HostKeys>, "cannot be checked"),
+        (Arc::new(ReadOnly), "could not be kept"),
+    ] {
+        // With the away one, a key in the files helps nothing; with the other, the host is new.
+        if words == "could not be kept" {
+            site.known_hosts("");
+        }
+        let settings = crate::Settings {
+            host_keys: keys,
+            ..site.settings()
+        };
+        let access = accepting(&site);
+        let endpoint = site.endpoint(&site.sshd.host(1));
+        let resolved = super::super::resolve(&settings, &endpoint, &access).expect("a way");
+        let until = tokio::time::Instant::now() + access.connect_timeout;
+        let result = super::super::login(&settings, &resolved, &access, until, &Arc::default()).await;
+        failed(result, Unreachable::Settings, &[words, "not at hand"]);
+    }
+}
+
+#[tokio::test]
+async fn a_host_is_asked_for_its_keys_without_a_login() {
+    let site = Site::new(require!(Sshd::start().await));
+    site.known_hosts("");
+    let settings = site.settings();
+    let endpoint = site.endpoint(&site.sshd.host(1));
+    let resolved = super::super::resolve(&settings, &endpoint, &site.plain()).expect("a way");
+    let shown = scan(&settings, &resolved, &site.plain()).await.expect("keys");
+    let shown: Vec<String> = shown.iter().map(HostKey::to_string).collect();
+    let all = [KeyKind::Ed25519, KeyKind::Ecdsa256, KeyKind::Rsa3072];
+    assert_eq!(shown, all.map(|kind| public(&site, kind)));
+    assert_eq!(site.sshd.logins(), 0);
+    assert!(
+        known(&site, 1).await.is_unknown(),
+        "it is for a person to pin them"
+    );
+    site.config("HostKeyAlgorithms ecdsa-*\n");
+    let resolved = super::super::resolve(&settings, &endpoint, &site.plain()).expect("a way");
+    let shown = scan(&settings, &resolved, &site.plain()).await.expect("keys");
+    assert_eq!(shown.len(), 1);
 }
 
 #[tokio::test]
@@ -203,8 +360,12 @@ async fn a_host_certificate_is_trusted_through_its_authority() {
     failed(result, Unreachable::HostKeyUnknown, &words);
     // The authority is trusted for other hosts only.
     site.known_hosts(&format!("@cert-authority *.example.com {public}"));
-    site.fails(&site.access(), Unreachable::HostKeyUnknown, &["is not in"])
-        .await;
+    site.fails(
+        &site.access(),
+        Unreachable::HostKeyUnknown,
+        &["neither pinned nor in"],
+    )
+    .await;
     // And one that is revoked is not trusted at all.
     site.known_hosts(&format!("@cert-authority * {public}@revoked * {public}"));
     site.fails(&accepting(&site), Unreachable::HostKeyRevoked, &[])

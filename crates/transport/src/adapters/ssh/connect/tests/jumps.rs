@@ -128,7 +128,7 @@ async fn each_host_on_the_way_has_its_own_key_checked() {
             "@target:",
             "the jump host cannot be passed",
             "@first:",
-            "is not in",
+            "neither pinned nor in",
         ],
     );
 }
