@@ -82,7 +82,7 @@ pub(super) async fn remove_members(
     let mut of_group: BTreeMap<i64, Vec<&str>> = BTreeMap::new();
     for (group, host) in pairs {
         of_group
-            .entry(id_of(&ids, &group)?)
+            .entry(id_of(&ids, group)?)
             .or_default()
             .push(host.as_str());
     }
