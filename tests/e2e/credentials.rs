@@ -131,6 +131,31 @@ async fn a_kept_password_logs_in_and_a_kept_one_for_sudo_is_told_to_sudo() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_has_its_credential_which_stays_while_hosts_use_it() {
+    let Some(world) = World::new().await else { return };
+    let secrets = Secrets::new();
+    let Some(key) = or_ignored(keys::generate(secrets.0.path(), KeyKind::Ed25519, None)) else {
+        return;
+    };
+    world.sshd.authorize_nothing().expect("no keys");
+    world.sshd.authorize(&key).expect("it is authorized");
+    let key = key.to_string_lossy().into_owned();
+    world
+        .muster(&["credentials", "add", "web", "--key", &key])
+        .succeeded();
+    let host = world.hosts(1);
+    world
+        .muster(&["hosts", "add", &host, "--credential", "web"])
+        .succeeded();
+    run(&world, &host, &[]).succeeded();
+    let kept = world.muster(&["credentials", "rm", "web"]);
+    assert_eq!(kept.code, Some(2), "{kept:#?}");
+    assert!(kept.stderr.contains("1 host of the inventory uses"), "{kept:#?}");
+    world.muster(&["credentials", "rm", "web", "--force"]).succeeded();
+    unreachable(&run(&world, &host, &[]), &["no credential 'web'"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_credential_that_is_not_there_is_named() {
     let Some(world) = World::new().await else { return };
     let host = world.hosts(1);

@@ -144,6 +144,7 @@ const LAYERS: &[Layer] = &[
 /// Crates of others that have one home each (or two), in the product.
 const OWNERS: &[(&str, &[&str])] = &[
     ("axum", &["muster-server"]),
+    ("chacha20poly1305", &["muster-engine"]),
     ("clap", &["muster"]),
     ("clap_complete", &["muster"]),
     ("clap_mangen", &["muster"]),

@@ -186,6 +186,8 @@ fn command_line(server: &Server, program: &Path, disk: Disk) -> Vec<String> {
         program.to_string_lossy().into_owned(),
         "--no-defaults".to_owned(),
         format!("--datadir={}", server.path("data")),
+        // Not where other servers have their temporary tables: at its start each deletes what lies there.
+        format!("--tmpdir={}", server.path("socket")),
         format!("--socket={}", server.path("socket/mariadb.sock")),
         format!("--pid-file={}", server.path("socket/pid")),
         format!("--init-file={}", server.path("first.sql")),

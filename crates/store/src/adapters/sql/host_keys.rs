@@ -233,9 +233,9 @@ impl HostKeys for Database {
     async fn show(&self, shown: Vec<ShownKey>) -> Result<Vec<KnownHost>, Error> {
         shown.iter().try_for_each(|shown| check(&shown.host))?;
         self.writer
-            .transact(
+            .repeat(
                 SHOW,
-                Box::new(move |transaction| Box::pin(show(transaction, shown))),
+                Box::new(move |transaction| Box::pin(show(transaction, shown.clone()))),
             )
             .await
     }
@@ -243,9 +243,9 @@ impl HostKeys for Database {
     async fn decide(&self, decisions: Vec<(String, Decision)>, at: Timestamp) -> Result<(), Error> {
         decisions.iter().try_for_each(|(host, _)| check(host))?;
         self.writer
-            .transact(
+            .repeat(
                 DECIDE,
-                Box::new(move |transaction| Box::pin(decide(transaction, decisions, at))),
+                Box::new(move |transaction| Box::pin(decide(transaction, decisions.clone(), at))),
             )
             .await
     }

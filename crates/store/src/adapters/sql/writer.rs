@@ -104,24 +104,16 @@ trait Write: Send {
     fn refuse(self: Box<Self>, why: fn(String) -> Error);
 }
 
-enum Doing<T> {
-    Once(Work<T>),
-    Again(Repeatable<T>),
-}
-
 struct Single<T> {
     operation: String,
-    work: Doing<T>,
+    work: Repeatable<T>,
     answer: oneshot::Sender<Result<T, Error>>,
 }
 
 #[async_trait::async_trait]
 impl<T: Send + 'static> Write for Single<T> {
     async fn run(self: Box<Self>, db: &DatabaseConnection) -> Ended {
-        let result = match self.work {
-            Doing::Once(work) => transact(db, &self.operation, work).await,
-            Doing::Again(work) => repeat(db, &self.operation, work).await,
-        };
+        let result = repeat(db, &self.operation, self.work).await;
         let ended = Ended::of(&result);
         // Nobody may be waiting any more: what was done stays done.
         let _ = self.answer.send(result);
@@ -167,25 +159,13 @@ impl Writer {
         Self { jobs }
     }
 
-    /// Runs `work` in a transaction of its own, once.
-    pub(crate) async fn transact<T: Send + 'static>(
-        &self,
-        operation: impl Into<String>,
-        work: Work<T>,
-    ) -> Result<T, Error> {
-        self.send(operation.into(), Doing::Once(work)).await
-    }
-
     /// Runs `work` in a transaction of its own, again where that lost against another one.
     pub(crate) async fn repeat<T: Send + 'static>(
         &self,
         operation: impl Into<String>,
         work: Repeatable<T>,
     ) -> Result<T, Error> {
-        self.send(operation.into(), Doing::Again(work)).await
-    }
-
-    async fn send<T: Send + 'static>(&self, operation: String, work: Doing<T>) -> Result<T, Error> {
+        let operation = operation.into();
         let (answer, result) = oneshot::channel();
         let job = Single {
             operation: operation.clone(),
