@@ -5,6 +5,8 @@
 //!     cargo bench -p muster-engine --bench engine                       # 1,000, 10,000 and 100,000 runs
 //!     cargo bench -p muster-engine --bench engine -- --runs 10000 --only muster
 //!
+//!     cargo bench -p muster-engine --bench engine -- --only databases   # SQLite, PostgreSQL and MariaDB side by side
+//!
 //! Each run is written with its task, published, taken, started by compare-and-set and settled, both durable
 //! (SQLite, WAL, `synchronous = FULL`), announced, and seen by a follower that reads every event.
 
@@ -20,6 +22,7 @@ mod nothing;
 use std::process::ExitCode;
 
 use muster_bench::{Flag, Options, Plot, Results, Row, Unit};
+use muster_testkit::{Disk, MariaDb, Postgres};
 
 use muster::Took;
 
@@ -27,7 +30,7 @@ const COMMAND: &str = "cargo bench -p muster-engine --bench engine";
 const FLAGS: &[Flag] = &[
     Flag::value("runs", "N,...", "runs of a task (1000,10000,100000)"),
     Flag::value("repeat", "N", "tasks of each size, one after the other (3)"),
-    Flag::value("only", "NAME", "muster or celery"),
+    Flag::value("only", "NAME", "muster, databases or celery"),
     Flag::value("celery-tasks", "N", "tasks for Celery (10000)"),
 ];
 
@@ -96,6 +99,28 @@ fn beside(options: &Options, results: &mut Results) {
     );
 }
 
+/// The same task on each database: real servers with their defaults, every commit forced onto the disk.
+fn databases(results: &mut Results, repeat: u32) {
+    const RUNS: u32 = 10_000;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let mut one = |label: &str, url: Option<String>| {
+        let took = runtime.block_on(muster::measure(RUNS, repeat, url));
+        results.add(row_of("databases", label, RUNS, &took));
+    };
+    one("SQLite", None);
+    match Postgres::start(Disk::Forced) {
+        Ok(server) => one("PostgreSQL", Some(server.fresh_database().expect("a database"))),
+        Err(missing) => eprintln!("PostgreSQL is left out: {missing}"),
+    }
+    match MariaDb::start(Disk::Forced) {
+        Ok(server) => one("MariaDB", Some(server.fresh_database().expect("a database"))),
+        Err(missing) => eprintln!("MariaDB is left out: {missing}"),
+    }
+}
+
 fn main() -> ExitCode {
     let options = match Options::from_args("Durable runs a second.", FLAGS) {
         Ok(options) => options,
@@ -114,12 +139,16 @@ fn main() -> ExitCode {
             .build()
             .expect("a runtime");
         for runs in sizes {
-            let took = runtime.block_on(muster::measure(runs, u32::try_from(repeat).unwrap_or(3)));
+            let repeat = u32::try_from(repeat).unwrap_or(3);
+            let took = runtime.block_on(muster::measure(runs, repeat, None));
             results.add(row_of("sizes", &format!("{} runs", told(runs)), runs, &took));
             if runs == 10_000 {
                 results.add(row_of("peers", "Muster", runs, &took));
             }
         }
+    }
+    if wanted("databases") {
+        databases(&mut results, u32::try_from(repeat).unwrap_or(3));
     }
     if wanted("celery") {
         beside(&options, &mut results);
@@ -128,6 +157,11 @@ fn main() -> ExitCode {
         "peers",
         "runs a second",
         "Durable runs a second (longer is better)",
+    ));
+    results.plot(Plot::bars(
+        "databases",
+        "runs a second",
+        "Durable runs a second on each database (longer is better)",
     ));
     results.plot(Plot::lines(
         "sizes",

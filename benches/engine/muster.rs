@@ -44,13 +44,14 @@ fn cpu() -> Duration {
     of(usage.user_time()) + of(usage.system_time())
 }
 
-/// Runs `repeat` tasks of `runs` runs, one after the other, in one engine with a new database.
-pub(crate) async fn measure(runs: u32, repeat: u32) -> Vec<Took> {
+/// Runs `repeat` tasks of `runs` runs, one after the other, in one engine with a new database: the one at `url`, else
+/// SQLite.
+pub(crate) async fn measure(runs: u32, repeat: u32, url: Option<String>) -> Vec<Took> {
     // Beside the build, and so on a disk: a folder for temporary files may be in memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let tasks = Tasks::new();
-    let database = format!("sqlite://{}/muster.db", folder.path().display());
-    let database = muster_store::open(&database, &tasks).await.expect("a database");
+    let url = url.unwrap_or_else(|| format!("sqlite://{}/muster.db", folder.path().display()));
+    let database = muster_store::open(&url, &tasks).await.expect("a database");
     let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
     let rooms = Rooms {
         transport: Arc::new(Nowhere),
