@@ -86,7 +86,7 @@ async fn write(
     hosts: change::Hosts,
     operation: &str,
 ) -> Result<(), Error> {
-    const COLUMNS: [&str; 5] = ["algorithm", "blob", "state", "seen_at", "revision"];
+    const COLUMNS: [&str; 5] = ["algorithm", "public_key", "state", "seen_at", "revision"];
     let next = before.changed + 1;
     let mut removed = false;
     let mut values: Vec<Value> = Vec::new();
@@ -117,7 +117,7 @@ async fn write(
         return Ok(());
     }
     Fat {
-        head: "INSERT INTO host_keys (host, fingerprint, algorithm, blob, state, seen_at, revision) VALUES",
+        head: "INSERT INTO host_keys (host, fingerprint, algorithm, public_key, state, seen_at, revision) VALUES",
         width: 7,
         fixed: "",
         tail: &or_update(transaction.get_database_backend(), "host, fingerprint", &COLUMNS),

@@ -13,7 +13,7 @@ pub(crate) struct Model {
     pub(crate) fingerprint: String,
     pub(crate) algorithm: String,
     /// The key as on the wire.
-    pub(crate) blob: Vec<u8>,
+    pub(crate) public_key: Vec<u8>,
     /// `pinned` or `offered`.
     pub(crate) state: String,
     pub(crate) seen_at: i64,

@@ -66,7 +66,7 @@ impl Host {
             State::Offered => self.known.offered.push(key),
         }
         self.before.insert(row.fingerprint.clone(), state);
-        self.blobs.insert(row.fingerprint, row.blob);
+        self.blobs.insert(row.fingerprint, row.public_key);
         Ok(())
     }
 

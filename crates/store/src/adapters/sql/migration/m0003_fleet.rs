@@ -138,7 +138,7 @@ async fn host_keys(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         .col(short("host", 512))
         .col(short("fingerprint", 64))
         .col(short("algorithm", 64))
-        .col(long_bytes(manager, "blob").not_null())
+        .col(long_bytes(manager, "public_key").not_null())
         .col(short("state", 16))
         .col(number("seen_at"))
         .col(number("revision"))
