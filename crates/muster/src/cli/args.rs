@@ -1,5 +1,6 @@
 //! What can be typed: the one definition behind parsing, help, completions, the man page and the reference.
 
+mod database;
 mod inventory;
 mod task;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
+pub use database::Db;
 pub use inventory::{Facts, Format, Groups, Hosts, Import, Ping, Record};
 pub use task::{Login, Narrowed, Run, Script, Secrets, Task};
 
@@ -120,6 +122,9 @@ pub enum Command {
     /// Groups of hosts.
     #[command(subcommand)]
     Groups(Groups),
+    /// The database: what it holds, its schema, backups, and moving to another one.
+    #[command(subcommand)]
+    Db(Db),
     /// The server: run it in the foreground, ask how it is, end it.
     Server(Server),
     /// Check every back end; say what is wrong and how to mend it.

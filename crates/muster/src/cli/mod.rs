@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod context;
+mod database;
 mod follow;
 pub mod input;
 mod inventory;
@@ -270,6 +271,7 @@ async fn execute(context: &mut Context, command: &Command) -> Result<u8, Stop> {
             None => inventory::hosts(context, command).await,
         },
         Command::Groups(command) => inventory::groups(context, command).await,
+        Command::Db(command) => Box::pin(database::db(context, command)).await,
         Command::Server(args) if args.command.is_some() => operate::server(context, args).await,
         Command::Doctor { json } => operate::doctor(context, *json).await,
         Command::Config { json } => operate::config(context, *json).await,

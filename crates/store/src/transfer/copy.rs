@@ -9,7 +9,7 @@ use muster_model::Timestamp;
 use sea_orm::{ConnectionTrait, DatabaseTransaction};
 
 use super::logs::{LogSum, Reader, Writer};
-use super::mark::{self, Mark};
+use super::mark;
 use super::pages::Pages;
 use super::plan::{self, LOGS, Table, number};
 use super::side::Side;
@@ -92,7 +92,10 @@ pub async fn restore(file: &Path, to: &str, told: Told<'_>) -> Result<Copied, Er
 /// Those of [`copy`]; `AlreadyExists` where there is a file of that name.
 pub async fn backup(url: &str, file: &Path, told: Told<'_>) -> Result<Copied, Error> {
     let taken = || {
-        let what = format!("write {}: the file is there already, and was left as it is", file.display());
+        let what = format!(
+            "write {}: the file is there already, and was left as it is",
+            file.display()
+        );
         Error::new(ErrorKind::AlreadyExists, what)
     };
     if file.exists() {
@@ -229,7 +232,9 @@ struct Copy<'a> {
 impl Copy<'_> {
     async fn run(self, snapshot: DatabaseTransaction, live: bool, whose: Whose) -> Result<Copied, Error> {
         if self.source.place == self.target.place {
-            return Err(self.target.refused(ErrorKind::Invalid, "it would be copied into itself"));
+            return Err(self
+                .target
+                .refused(ErrorKind::Invalid, "it would be copied into itself"));
         }
         prepare::prepare(self.target, self.plan, &self.id, &self.source.place).await?;
         let mut sums = Vec::new();
@@ -322,7 +327,10 @@ impl Copy<'_> {
             true => Ok(()),
             false => Err(self.target.refused(
                 ErrorKind::Corrupt,
-                format!("the numbers of {} would begin again behind {there}, not {last}", table.name),
+                format!(
+                    "the numbers of {} would begin again behind {there}, not {last}",
+                    table.name
+                ),
             )),
         }
     }

@@ -264,9 +264,7 @@ impl<'s> Writer<'s> {
 
 fn done<T>(operation: &str, result: Result<io::Result<T>, tokio::task::JoinError>) -> Result<T, Error> {
     match result {
-        Ok(result) => {
-            result.map_err(|error| Error::new(kind_of(error.kind()), operation).caused_by(error))
-        }
+        Ok(result) => result.map_err(|error| Error::new(kind_of(error.kind()), operation).caused_by(error)),
         Err(error) => Err(Error::new(ErrorKind::Internal, operation).caused_by(error)),
     }
 }
@@ -330,7 +328,8 @@ impl LogSum {
         if let Some((_, length, hash)) = &mut self.open {
             if *length != piece.at {
                 let (task, index, attempt) = piece.key;
-                let what = format!("read the output of run {task}/{index}, attempt {attempt}, at byte {length}");
+                let what =
+                    format!("read the output of run {task}/{index}, attempt {attempt}, at byte {length}");
                 return Err(Error::new(ErrorKind::Corrupt, what).caused_by("a piece of it is missing"));
             }
             *length += piece.frames.len() as u64;

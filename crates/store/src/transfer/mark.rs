@@ -72,7 +72,12 @@ pub(crate) async fn read<C: ConnectionTrait>(db: &C) -> Result<Mark, DbErr> {
         return Ok(Mark::Unfinished { source });
     };
     let (state, source): (String, String) = row.try_get_many_by_index()?;
-    let source = source.chars().take(300).collect::<String>().escape_debug().to_string();
+    let source = source
+        .chars()
+        .take(300)
+        .collect::<String>()
+        .escape_debug()
+        .to_string();
     Ok(match state.as_str() {
         BACKUP => Mark::Backup { source },
         _ => Mark::Unfinished { source },

@@ -8,18 +8,18 @@
 //! forgotten; a database with other tables than those is refused.
 
 mod copy;
-mod insert;
+pub(crate) mod insert;
 mod logs;
 pub(crate) mod mark;
-mod pages;
+pub(crate) mod pages;
 pub(crate) mod plan;
-mod prepare;
+pub(crate) mod prepare;
 mod row;
 mod sequence;
-mod side;
+pub(crate) mod side;
 mod status;
-mod sum;
+pub(crate) mod sum;
 
-pub use copy::{Copied, Proof, Source, backup, copy, restore};
+pub use copy::{Copied, Proof, Source, Told, backup, copy, restore};
 pub use mark::Mark;
 pub use status::{Status, status};

@@ -80,7 +80,9 @@ impl<'t> Pages<'t> {
         let mut bytes: i64 = 0;
         let mut fitting = 0;
         for row in db.query_all_raw(self.select(&size, MOST_ROWS)).await? {
-            bytes = bytes.saturating_add(row.try_get_by_index::<i64>(0)?).saturating_add(ROW_BYTES);
+            bytes = bytes
+                .saturating_add(row.try_get_by_index::<i64>(0)?)
+                .saturating_add(ROW_BYTES);
             if fitting > 0 && bytes > MOST_BYTES {
                 break;
             }

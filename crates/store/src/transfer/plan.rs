@@ -47,7 +47,12 @@ pub(crate) struct Table {
 
 /// Returns every table, each behind those that it refers to.
 pub(crate) async fn plan() -> Result<Vec<Table>, Error> {
-    let db = sqlite::fresh_memory().await?;
+    plan_after(migration::known().len()).await
+}
+
+/// Returns every table that is there after the first `migrations`.
+pub(crate) async fn plan_after(migrations: usize) -> Result<Vec<Table>, Error> {
+    let db = sqlite::fresh_memory(Some(u32::try_from(migrations).unwrap_or(u32::MAX))).await?;
     let result = tables(&db).await;
     // Nothing is lost with it.
     let _ = db.close_by_ref().await;
@@ -57,7 +62,8 @@ pub(crate) async fn plan() -> Result<Vec<Table>, Error> {
 async fn tables<C: ConnectionTrait>(db: &C) -> Result<Vec<Table>, Error> {
     const OPERATION: &str = "read what tables there are";
     let failed = during(OPERATION);
-    let sql = "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
+    let sql =
+        "SELECT name, sql FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'";
     let mut waiting = BTreeMap::new();
     for row in query(db, sql).await.map_err(&failed)? {
         let (name, sql): (String, String) = row.try_get_many_by_index().map_err(&failed)?;
@@ -86,7 +92,8 @@ async fn tables<C: ConnectionTrait>(db: &C) -> Result<Vec<Table>, Error> {
             .find(|(_, entry)| free(entry))
             .map(|(name, _)| name.clone())
         else {
-            return Err(Error::new(ErrorKind::Internal, OPERATION).caused_by("tables refer to each other in a circle"));
+            return Err(Error::new(ErrorKind::Internal, OPERATION)
+                .caused_by("tables refer to each other in a circle"));
         };
         ordered.extend(waiting.remove(&name).map(|(table, _)| table));
     }
@@ -101,7 +108,8 @@ async fn table<C: ConnectionTrait>(db: &C, name: &str, counted: bool) -> Result<
     let mut columns = Vec::new();
     let mut key = Vec::new();
     for row in query(db, &sql).await.map_err(&failed)? {
-        let (column, declared, in_key): (String, String, i64) = row.try_get_many_by_index().map_err(&failed)?;
+        let (column, declared, in_key): (String, String, i64) =
+            row.try_get_many_by_index().map_err(&failed)?;
         let declared = declared.to_ascii_lowercase();
         let kind = match declared.split(['(', ' ']).next().unwrap_or_default() {
             "bigint" | "integer" => Kind::Number,
@@ -128,7 +136,9 @@ async fn table<C: ConnectionTrait>(db: &C, name: &str, counted: bool) -> Result<
         [place] if counted => Some(columns[*place].name.clone()),
         _ => None,
     };
-    let rows = number(db, &format!("SELECT COUNT(*) FROM \"{name}\"")).await.map_err(&failed)?;
+    let rows = number(db, &format!("SELECT COUNT(*) FROM \"{name}\""))
+        .await
+        .map_err(&failed)?;
     Ok(Table {
         name: name.to_owned(),
         columns,
@@ -159,7 +169,10 @@ pub(crate) async fn check<C: ConnectionTrait>(db: &C, plan: &[Table], place: &st
     let name: String = differs.map_or("", String::as_str).chars().take(80).collect();
     Err(Error::new(
         ErrorKind::Corrupt,
-        format!("{operation}: '{}' is not as this program knows it", name.escape_debug()),
+        format!(
+            "{operation}: '{}' is not as this program knows it",
+            name.escape_debug()
+        ),
     ))
 }
 
@@ -227,7 +240,10 @@ mod tests {
             .filter(|table| table.counted.is_some())
             .map(|table| table.name.as_str())
             .collect();
-        assert!(counted.contains(&"tasks") && counted.contains(&"host_groups"), "{counted:?}");
+        assert!(
+            counted.contains(&"tasks") && counted.contains(&"host_groups"),
+            "{counted:?}"
+        );
         assert!(!counted.contains(&"runs"), "{counted:?}");
     }
 

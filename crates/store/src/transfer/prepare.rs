@@ -103,15 +103,20 @@ async fn take(side: &Side, plan: &[Table], transaction: &DatabaseTransaction) ->
     Ok(false)
 }
 
+/// Drops our tables.
+pub(crate) async fn drop_all<C: ConnectionTrait>(plan: &[Table], db: &C) -> Result<(), DbErr> {
+    let tables = plan.iter().rev().map(|table| table.name.as_str());
+    for name in tables.chain([migration::TABLE]) {
+        let sql = format!("DROP TABLE IF EXISTS {}", quoted(db.get_database_backend(), name));
+        db.execute_unprepared(&sql).await?;
+    }
+    Ok(())
+}
+
 /// Drops our tables and makes them again, without the rows that they begin with. Returns a table that is not ours.
 async fn renew(plan: &[Table], transaction: &DatabaseTransaction) -> Result<Option<String>, DbErr> {
     let backend = transaction.get_database_backend();
-    let bookkeeping = [migration::TABLE];
-    let tables = plan.iter().rev().map(|table| table.name.as_str());
-    for name in tables.chain(bookkeeping) {
-        let sql = format!("DROP TABLE IF EXISTS {}", quoted(backend, name));
-        transaction.execute_unprepared(&sql).await?;
-    }
+    drop_all(plan, transaction).await?;
     if let Some(name) = plan::live(transaction).await?.into_keys().next() {
         return Ok(Some(name));
     }

@@ -7,15 +7,24 @@ use super::plan::{number, query, quoted};
 /// Returns the last number that was given in a column (0: none).
 pub(crate) async fn last<C: ConnectionTrait>(db: &C, table: &str, column: &str) -> Result<i64, DbErr> {
     let backend = db.get_database_backend();
-    let sql = format!("SELECT MAX({}) FROM {}", quoted(backend, column), quoted(backend, table));
+    let sql = format!(
+        "SELECT MAX({}) FROM {}",
+        quoted(backend, column),
+        quoted(backend, table)
+    );
     let largest = number(db, &sql).await?.unwrap_or(0);
     let given = match backend {
         DbBackend::Sqlite => {
-            number(db, &format!("SELECT seq FROM sqlite_sequence WHERE name = '{table}'")).await?
+            number(
+                db,
+                &format!("SELECT seq FROM sqlite_sequence WHERE name = '{table}'"),
+            )
+            .await?
         }
         DbBackend::Postgres => {
             let sequence = sequence(db, table, column).await?;
-            let sql = format!("SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence}");
+            let sql =
+                format!("SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence}");
             number(db, &sql).await?
         }
         _ => {
@@ -91,8 +100,14 @@ mod tests {
     #[test]
     fn the_next_number_is_read_from_the_text_of_a_table() {
         let table = [
-            ("CREATE TABLE `t` (`id` bigint AUTO_INCREMENT) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT X", Some(42)),
-            ("CREATE TABLE `t` (`id` bigint AUTO_INCREMENT) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4", None),
+            (
+                "CREATE TABLE `t` (`id` bigint AUTO_INCREMENT) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT X",
+                Some(42),
+            ),
+            (
+                "CREATE TABLE `t` (`id` bigint AUTO_INCREMENT) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4",
+                None,
+            ),
         ];
         for (text, next) in table {
             assert_eq!(next_of(text), next, "{text}");

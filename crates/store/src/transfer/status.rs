@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use muster_model::{ErrorKind, Timestamp};
-use sea_orm::{ConnectionTrait, DbBackend};
+use sea_orm::DbBackend;
 
 use super::plan::{self, number, query, quoted};
 use super::side::{Side, outputs_of};
@@ -56,7 +56,8 @@ pub async fn status(url: &str) -> Result<Status, Error> {
     side.close().await;
     let mut status = result?;
     if let Place::File(path) = place {
-        let sizes = tokio::task::spawn_blocking(move || (size_of_file(&path), size_of_folder(&outputs_of(&path))));
+        let sizes =
+            tokio::task::spawn_blocking(move || (size_of_file(&path), size_of_folder(&outputs_of(&path))));
         (status.bytes, status.outputs_bytes) = sizes
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, "measure the database").caused_by(error))?;
@@ -72,7 +73,11 @@ async fn of(side: &Side) -> Result<Status, Error> {
     let live = plan::live(db).await.map_err(during(&operation))?;
     let mut tables = Vec::new();
     // An older schema has fewer tables.
-    for table in plan::plan().await?.iter().filter(|table| live.contains_key(&table.name)) {
+    for table in plan::plan()
+        .await?
+        .iter()
+        .filter(|table| live.contains_key(&table.name))
+    {
         let sql = format!("SELECT COUNT(*) FROM {}", quoted(backend, &table.name));
         let rows = number(db, &sql).await.map_err(during(&operation))?.unwrap_or(0);
         tables.push((table.name.clone(), u64::try_from(rows).unwrap_or(0)));
@@ -111,7 +116,8 @@ async fn servers(side: &Side) -> Result<Vec<ExecutorRecord>, Error> {
     );
     let mut servers = Vec::new();
     for row in query(&side.db, &sql).await.map_err(&failed)? {
-        let (id, home, pid, until): (String, String, i64, i64) = row.try_get_many_by_index().map_err(&failed)?;
+        let (id, home, pid, until): (String, String, i64, i64) =
+            row.try_get_many_by_index().map_err(&failed)?;
         servers.push(ExecutorRecord {
             id: muster_model::ExecutorId(id),
             home,
@@ -137,7 +143,14 @@ fn size_of_file(path: &Path) -> u64 {
 fn size_of_folder(folder: &Path) -> u64 {
     let of_task = |task: fs::DirEntry| -> u64 {
         let logs = fs::read_dir(task.path()).into_iter().flatten().flatten();
-        logs.filter_map(|log| log.metadata().ok()).map(|about| about.len()).sum()
+        logs.filter_map(|log| log.metadata().ok())
+            .map(|about| about.len())
+            .sum()
     };
-    fs::read_dir(folder).into_iter().flatten().flatten().map(of_task).sum()
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(of_task)
+        .sum()
 }

@@ -45,7 +45,11 @@ impl Sum {
 
     /// Returns the checksum as people see it.
     pub(crate) fn text(&self) -> String {
-        self.total.iter().rev().map(|word| format!("{word:016x}")).collect()
+        self.total
+            .iter()
+            .rev()
+            .map(|word| format!("{word:016x}"))
+            .collect()
     }
 }
 
@@ -94,7 +98,11 @@ mod tests {
         ];
         for (place, one) in kinds.iter().enumerate() {
             for other in &kinds[..place] {
-                assert_ne!(sum(&[&[one.clone()]]), sum(&[&[other.clone()]]), "{one:?} {other:?}");
+                assert_ne!(
+                    sum(&[&[one.clone()]]),
+                    sum(&[&[other.clone()]]),
+                    "{one:?} {other:?}"
+                );
             }
         }
         assert_ne!(

@@ -12,6 +12,7 @@ use std::time::Duration;
 use muster_model::ErrorKind;
 use muster_runtime::{Backoff, Tasks, clock, crash_point};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, Statement};
+use sea_orm_migration::MigratorTrait;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 
@@ -58,7 +59,7 @@ pub(crate) async fn open_file(path: PathBuf, tasks: &Tasks) -> Result<Database, 
 pub(crate) async fn open_memory(tasks: &Tasks) -> Result<Database, Error> {
     let place = "in memory".to_owned();
     // One connection is one database, so readers and the writer take turns on it.
-    let connection = fresh_memory().await?;
+    let connection = fresh_memory(None).await?;
     Ok(database(
         tasks,
         connection.clone(),
@@ -111,13 +112,15 @@ pub(crate) async fn alone(path: &Path) -> Result<(DatabaseConnection, Keep), Err
     }
 }
 
-/// Returns one connection to a new database in memory with the current schema.
-pub(crate) async fn fresh_memory() -> Result<DatabaseConnection, Error> {
+/// Returns one connection to a new database in memory with the current schema, or that after so many migrations.
+pub(crate) async fn fresh_memory(migrations: Option<u32>) -> Result<DatabaseConnection, Error> {
     let options = SqliteConnectOptions::new()
         .in_memory(true)
         .disable_statement_logging();
     let connection = connect(options, 1, "open a database in memory").await?;
-    identity::migrate(&connection, "in memory").await?;
+    migration::Migrator::up(&connection, migrations)
+        .await
+        .map_err(|error| translate("make a database in memory", Phase::Work, error))?;
     Ok(connection)
 }
 
