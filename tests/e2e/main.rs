@@ -12,6 +12,7 @@
 mod support;
 
 mod cancel;
+mod databases;
 mod demo;
 mod hostile;
 mod kill;

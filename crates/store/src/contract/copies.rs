@@ -140,7 +140,7 @@ pub(super) async fn an_unfinished_copy_is_refused_until_it_is_made_again(world: 
         let Err(error) = open(&world.url, &world.tasks).await else {
             panic!("an unfinished copy was opened");
         };
-        assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
+        assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
         assert!(error.to_string().contains("unfinished copy of"), "{error}");
         assert!(error.to_string().contains("first.db"), "{error}");
         assert_eq!(
