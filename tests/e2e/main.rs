@@ -13,6 +13,7 @@ mod support;
 
 mod cancel;
 mod credentials;
+mod databases;
 mod demo;
 mod host_keys;
 mod hostile;

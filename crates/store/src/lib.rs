@@ -8,6 +8,7 @@ pub mod error;
 pub mod open;
 pub mod port;
 pub mod schema;
+pub mod transfer;
 pub mod types;
 
 pub use capabilities::Capabilities;

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::open::{Place, parse};
+use crate::transfer::Mark;
 
 /// The migrations of a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct Schema {
     pub applied: Vec<String>,
     /// Those that this program knows, in order.
     pub known: Vec<String>,
+    /// Why it is not to be opened, where it is an unfinished copy or a backup.
+    pub mark: Option<Mark>,
 }
 
 impl Schema {

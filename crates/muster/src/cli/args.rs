@@ -1,6 +1,7 @@
 //! What can be typed: the one definition behind parsing, help, completions, the man page and the reference.
 
 mod credentials;
+mod database;
 mod host_keys;
 mod inventory;
 mod task;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
 pub use credentials::{Contents, Credentials};
+pub use database::Db;
 pub use host_keys::{Keys, Trust};
 pub use inventory::{Facts, Groups, Hosts, Import, Ping, Record};
 pub use task::{Login, Narrowed, Run, Script, Secrets, Task};
@@ -127,6 +129,9 @@ pub enum Command {
     /// Keys and passwords for logins, kept sealed.
     #[command(subcommand)]
     Credentials(Credentials),
+    /// The database: what it holds, its schema, backups, and moving to another one.
+    #[command(subcommand)]
+    Db(Db),
     /// The server: run it in the foreground, ask how it is, end it.
     Server(Server),
     /// Check every back end; say what is wrong and how to mend it.

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod context;
 mod credentials;
+mod database;
 mod follow;
 mod host_keys;
 pub mod input;
@@ -273,6 +274,7 @@ async fn execute(context: &mut Context, command: &Command) -> Result<u8, Stop> {
         },
         Command::Groups(command) => inventory::groups(context, command).await,
         Command::Credentials(command) => credentials::credentials(context, command).await,
+        Command::Db(command) => Box::pin(database::db(context, command)).await,
         Command::Server(args) if args.command.is_some() => operate::server(context, args).await,
         Command::Doctor { json } => operate::doctor(context, *json).await,
         Command::Config { json } => operate::config(context, *json).await,

@@ -10,7 +10,10 @@
     reason = "cases are tests: what is not as promised ends them"
 )]
 
+mod copies;
+mod earlier;
 mod executors;
+pub mod fill;
 mod host_keys;
 mod inventory;
 mod keeping;
@@ -179,6 +182,14 @@ pub fn cases() -> Vec<Case> {
             keeping::everything_is_there_when_it_is_opened_again
             keeping::it_may_be_opened_again_without_having_been_closed
             keeping::numbers_go_on_after_it_is_opened_again;
+        Keeps:
+            copies::every_table_that_is_there_is_copied
+            copies::a_copy_to_here_and_back_has_the_same_checksums
+            copies::a_database_that_is_not_empty_is_refused_and_left_as_it_is
+            copies::an_unfinished_copy_is_refused_until_it_is_made_again
+            copies::a_source_at_work_is_refused_unless_that_is_wanted
+            copies::a_backup_is_one_file_and_is_restored
+            earlier::rows_of_every_earlier_schema_survive;
         Shared:
             keeping::two_handles_work_side_by_side
             keeping::of_two_handles_that_start_a_run_one_wins

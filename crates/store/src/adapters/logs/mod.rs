@@ -4,7 +4,7 @@
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod chunks;
 mod disk;
-mod frames;
+pub(crate) mod frames;
 mod memory;
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]

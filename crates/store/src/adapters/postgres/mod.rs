@@ -63,6 +63,12 @@ pub(crate) async fn schema(url: &str, mode: Mode) -> Result<Schema, Error> {
     Server::find(url).await?.schema(mode).await
 }
 
+/// Returns one connection to the database that a URL names, whatever is in it.
+pub(crate) async fn alone(url: &str) -> Result<(DatabaseConnection, Address), Error> {
+    let server = Server::find(url).await?;
+    Ok((server.connect(Role::Schema), server.address))
+}
+
 impl Server {
     async fn find(url: &str) -> Result<Self, Error> {
         let address = Address::parse(&FORM, url)?;

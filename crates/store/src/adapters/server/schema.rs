@@ -17,6 +17,7 @@ use crate::adapters::sql::migration::{self, Migrator};
 use crate::adapters::sql::translate::{Phase, translate};
 use crate::error::Error;
 use crate::schema::Schema;
+use crate::transfer::mark;
 
 /// How long to wait for another process that makes the schema.
 const PATIENCE_SECONDS: u32 = 120;
@@ -37,7 +38,11 @@ pub(crate) enum Mode {
 /// Looks at the schema, and does what `mode` allows. Returns how it stands then.
 pub(crate) async fn bring(db: &DatabaseConnection, address: &Address, mode: Mode) -> Result<Schema, Error> {
     let state = look(db, address).await?;
-    if mode == Mode::Look || state.is_current() {
+    if mode == Mode::Look {
+        return Ok(state);
+    }
+    refuse_marked(&state, address)?;
+    if state.is_current() {
         return Ok(state);
     }
     let engine = |error: DbErr| translate(address.operation(), Phase::Work, error);
@@ -45,6 +50,7 @@ pub(crate) async fn bring(db: &DatabaseConnection, address: &Address, mode: Mode
     lock(&transaction, address).await?;
     // Another process may have made it meanwhile.
     let state = look(&transaction, address).await?;
+    refuse_marked(&state, address)?;
     if state.is_current() {
         return Ok(state);
     }
@@ -69,17 +75,28 @@ pub(crate) async fn bring(db: &DatabaseConnection, address: &Address, mode: Mode
     Ok(state)
 }
 
+/// Refuses a database into which a copy was begun.
+fn refuse_marked(state: &Schema, address: &Address) -> Result<(), Error> {
+    match &state.mark {
+        Some(mark) => Err(address.refused(ErrorKind::Conflict, mark.refusal())),
+        None => Ok(()),
+    }
+}
+
 /// Reads whose database it is and at which version. A lock is not needed: what it says may be old, never wrong.
-async fn look<C: ConnectionTrait>(db: &C, address: &Address) -> Result<Schema, Error> {
+pub(crate) async fn look<C: ConnectionTrait>(db: &C, address: &Address) -> Result<Schema, Error> {
     let engine = |error: DbErr| translate(address.operation(), Phase::Work, error);
     let known = migration::known();
     let tables = tables(db).await.map_err(engine)?;
-    if !tables.iter().any(|table| table == migration::TABLE) {
-        return match tables.first() {
-            None => Ok(Schema {
-                applied: Vec::new(),
-                known,
-            }),
+    let has = |name: &str| tables.iter().any(|table| table == name);
+    let mark = match has(mark::TABLE) {
+        true => Some(mark::read(db).await.map_err(engine)?),
+        false => None,
+    };
+    if !has(migration::TABLE) {
+        let applied = Vec::new();
+        return match tables.iter().find(|_| mark.is_none()) {
+            None => Ok(Schema { applied, known, mark }),
             Some(table) => Err(address.refused(
                 ErrorKind::Corrupt,
                 format_args!(
@@ -101,7 +118,7 @@ async fn look<C: ConnectionTrait>(db: &C, address: &Address) -> Result<Schema, E
             ),
         ));
     }
-    Ok(Schema { applied, known })
+    Ok(Schema { applied, known, mark })
 }
 
 /// Returns the names of all tables and views of the database (of its schema, where it has several).
@@ -124,7 +141,7 @@ async fn tables<C: ConnectionTrait>(db: &C) -> Result<Vec<String>, DbErr> {
 }
 
 /// Waits until nobody else makes the schema. The lock ends with the transaction, or with its connection.
-async fn lock(transaction: &DatabaseTransaction, address: &Address) -> Result<(), Error> {
+pub(crate) async fn lock(transaction: &DatabaseTransaction, address: &Address) -> Result<(), Error> {
     let engine = |error: DbErr| translate(address.operation(), Phase::Work, error);
     let backend = transaction.get_database_backend();
     if backend == DbBackend::Postgres {

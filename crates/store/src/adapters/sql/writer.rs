@@ -370,7 +370,7 @@ where
 }
 
 /// Begins a write transaction, on a new connection where the one that was kept had died: nothing was done on it.
-async fn begin(db: &DatabaseConnection, operation: &str) -> Result<DatabaseTransaction, Error> {
+pub(crate) async fn begin(db: &DatabaseConnection, operation: &str) -> Result<DatabaseTransaction, Error> {
     let mut tries = 1;
     loop {
         let options = TransactionOptions {

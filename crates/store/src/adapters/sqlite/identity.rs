@@ -10,6 +10,7 @@ use crate::adapters::sql::translate::{Phase, translate};
 use crate::adapters::sql::writer::{Work, transact};
 use crate::error::Error;
 use crate::schema::Schema;
+use crate::transfer::mark;
 
 /// Brings the database to the current schema. Whether it is ours is asked under the lock under which it is
 /// changed, so two processes that open a new file at once make one schema.
@@ -24,7 +25,12 @@ pub(crate) async fn migrate(db: &DatabaseConnection, place: &str) -> Result<(), 
 
 async fn migrate_in(transaction: &DatabaseTransaction, place: &str) -> Result<(), Error> {
     let engine = |error: DbErr| translate(format!("open {place}"), Phase::Work, error);
-    if look(transaction, place).await?.is_current() {
+    let state = look(transaction, place).await?;
+    if let Some(mark) = &state.mark {
+        let what = format!("open {place}: {}", mark.refusal());
+        return Err(Error::new(ErrorKind::Conflict, what));
+    }
+    if state.is_current() {
         return Ok(());
     }
     Migrator::up(transaction, None).await.map_err(engine)?;
@@ -47,17 +53,26 @@ pub(crate) async fn look<C: ConnectionTrait>(db: &C, place: &str) -> Result<Sche
         return Ok(Schema {
             applied: Vec::new(),
             known,
+            mark: None,
         });
     }
-    let sql = format!(
-        "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '{}'",
-        migration::TABLE
-    );
-    let tables = number(db, &sql).await.map_err(engine)?;
-    if owner != i64::from(APPLICATION_ID) || tables != 1 {
+    let has = async |table: &str| {
+        let sql = format!("SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = '{table}'");
+        number(db, &sql).await.map(|count| count == 1)
+    };
+    let marked = has(mark::TABLE).await.map_err(engine)?;
+    let migrated = has(migration::TABLE).await.map_err(engine)?;
+    if owner != i64::from(APPLICATION_ID) || !(migrated || marked) {
         return Err(not_ours(place));
     }
-    let applied = migration::applied(db).await.map_err(engine)?;
+    let mark = match marked {
+        true => Some(mark::read(db).await.map_err(engine)?),
+        false => None,
+    };
+    let applied = match migrated {
+        true => migration::applied(db).await.map_err(engine)?,
+        false => Vec::new(),
+    };
     if let Some(newer) = applied.iter().find(|name| !known.contains(name)) {
         return Err(Error::new(
             ErrorKind::Corrupt,
@@ -68,7 +83,7 @@ pub(crate) async fn look<C: ConnectionTrait>(db: &C, place: &str) -> Result<Sche
             ),
         ));
     }
-    Ok(Schema { applied, known })
+    Ok(Schema { applied, known, mark })
 }
 
 async fn number<C: ConnectionTrait>(db: &C, sql: &str) -> Result<i64, DbErr> {

@@ -4,6 +4,7 @@ mod file;
 mod identity;
 
 pub(crate) use file::kind_of;
+pub(crate) use identity::look;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use muster_model::ErrorKind;
 use muster_runtime::{Backoff, Tasks, clock, crash_point};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector, Statement};
+use sea_orm_migration::MigratorTrait;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions, SqliteSynchronous};
 
@@ -56,13 +58,8 @@ pub(crate) async fn open_file(path: PathBuf, tasks: &Tasks) -> Result<Database, 
 /// Opens a database in memory, which is gone when it is closed.
 pub(crate) async fn open_memory(tasks: &Tasks) -> Result<Database, Error> {
     let place = "in memory".to_owned();
-    let operation = "open a database in memory";
-    let options = SqliteConnectOptions::new()
-        .in_memory(true)
-        .disable_statement_logging();
     // One connection is one database, so readers and the writer take turns on it.
-    let connection = connect(options, 1, operation).await?;
-    identity::migrate(&connection, &place).await?;
+    let connection = fresh_memory(None).await?;
     Ok(database(
         tasks,
         connection.clone(),
@@ -78,14 +75,15 @@ pub(crate) async fn schema(path: PathBuf) -> Result<Schema, Error> {
         return Ok(Schema {
             applied: Vec::new(),
             known: migration::known(),
+            mark: None,
         });
     }
-    look(path, |db, place| async move { identity::look(&db, &place).await }).await
+    work_on(path, |db, place| async move { identity::look(&db, &place).await }).await
 }
 
 /// Brings the file at `path` to the current schema, made where it is missing.
 pub(crate) async fn migrate(path: PathBuf) -> Result<Schema, Error> {
-    look(path, |db, place| async move {
+    work_on(path, |db, place| async move {
         identity::migrate(&db, &place).await?;
         identity::look(&db, &place).await
     })
@@ -97,11 +95,42 @@ pub(crate) fn schema_of_memory() -> Schema {
     Schema {
         applied: migration::known(),
         known: migration::known(),
+        mark: None,
     }
 }
 
+/// Returns one connection to the file at `path`, made where it is missing, and what is to be dropped after it.
+pub(crate) async fn alone(path: &Path) -> Result<(DatabaseConnection, Keep), Error> {
+    let operation = format!("open {}", path.display());
+    let claim = claim(path, &operation).await?;
+    match connect(options(path), 1, &operation).await {
+        Ok(db) => Ok((db, Box::new(claim))),
+        Err(error) => {
+            drop(claim);
+            Err(error)
+        }
+    }
+}
+
+/// Returns one connection to a new database in memory with the current schema, or that after so many migrations.
+pub(crate) async fn fresh_memory(migrations: Option<u32>) -> Result<DatabaseConnection, Error> {
+    let options = SqliteConnectOptions::new()
+        .in_memory(true)
+        .disable_statement_logging();
+    let connection = connect(options, 1, "open a database in memory").await?;
+    migration::Migrator::up(&connection, migrations)
+        .await
+        .map_err(|error| translate("make a database in memory", Phase::Work, error))?;
+    Ok(connection)
+}
+
+/// Returns the statement that says whose a file is.
+pub(crate) fn claim_as_ours() -> String {
+    format!("PRAGMA application_id = {}", file::APPLICATION_ID)
+}
+
 /// Does something with the file at `path` on a connection that is closed then.
-async fn look<F: Future<Output = Result<Schema, Error>>>(
+async fn work_on<F: Future<Output = Result<Schema, Error>>>(
     path: PathBuf,
     work: impl FnOnce(DatabaseConnection, String) -> F,
 ) -> Result<Schema, Error> {
