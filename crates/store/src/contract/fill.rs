@@ -137,7 +137,7 @@ fn life(task: TaskId, index: u32) -> Vec<Transition> {
         outcome: Outcome {
             exit_code: code,
             stdout_bytes: 10,
-            truncated: index % 2 == 0,
+            truncated: index.is_multiple_of(2),
             ..Outcome::plain(state, error.map(str::to_owned))
         },
         output,

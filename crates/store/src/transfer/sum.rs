@@ -99,8 +99,8 @@ mod tests {
         for (place, one) in kinds.iter().enumerate() {
             for other in &kinds[..place] {
                 assert_ne!(
-                    sum(&[&[one.clone()]]),
-                    sum(&[&[other.clone()]]),
+                    sum(&[std::slice::from_ref(one)]),
+                    sum(&[std::slice::from_ref(other)]),
                     "{one:?} {other:?}"
                 );
             }
