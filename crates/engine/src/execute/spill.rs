@@ -56,6 +56,9 @@ impl Spill {
 
     /// Writes what waits, unless the database is away: then it goes on waiting.
     pub(super) async fn flush(&mut self, core: &Arc<Core>) -> Result<(), Error> {
+        if core.outage.is_on() {
+            return Ok(());
+        }
         match self.try_flush(core).await {
             Err(error) if core.found_away(&error) => {
                 self.unsure |= error.kind == ErrorKind::OutcomeUnknown;
