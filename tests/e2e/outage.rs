@@ -3,6 +3,9 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use muster_testkit::home::Home;
@@ -215,7 +218,14 @@ async fn goes_away_and_comes_back(engine: Engine, killed: bool) {
         .expect("they begin");
     let pid = server(&site.home);
     let queued = site.detach("queued", false);
+    let (over, load) = load(&site);
+    wait::until(PATIENCE, "the load to begin", || {
+        load.lock().expect("the load").len() > 2
+    })
+    .await
+    .expect("it begins");
     site.database.end(killed);
+    over.store(true, Ordering::Release);
     let log = site.log();
     let begun = proc::cpu(pid);
     // What ends now has nobody to tell.
@@ -277,6 +287,10 @@ async fn goes_away_and_comes_back(engine: Engine, killed: bool) {
     for (tag, id) in [("held", &id), ("queued", &queued), ("after", &again)] {
         is_whole(&site, tag, &site.until_done(id).await);
     }
+    wait::until(PATIENCE, "the load to end", || Arc::strong_count(&load) == 1)
+        .await
+        .expect("it ends");
+    all_at_most_once(&site, &load).await;
     let refused = written(&site.home.path().join("written"));
     assert!(
         !refused.keys().any(|name| name.starts_with("refused")),
@@ -287,6 +301,71 @@ async fn goes_away_and_comes_back(engine: Engine, killed: bool) {
         "{} bytes more in the log",
         site.log() - log
     );
+}
+
+/// What was submitted under which tag, and what was answered.
+type Load = Arc<Mutex<Vec<(String, Done)>>>;
+
+/// Submits small tasks one after the other, from two sides, until one is told that it is over and has been answered.
+fn load(site: &Site) -> (Arc<AtomicBool>, Load) {
+    let (over, load) = (Arc::new(AtomicBool::new(false)), Load::default());
+    for side in 0..2 {
+        let scripts: Vec<(String, Command)> = (0..500)
+            .map(|number| {
+                let tag = format!("load{side}x{number}");
+                let script = format!(": {tag}; {}", site.script(&tag, false));
+                let hosts = ["run", &script, "--hosts", "127.0.1.[1-2]", "--detach"];
+                (tag, command(&site.home, &hosts))
+            })
+            .collect();
+        let (over, load) = (Arc::clone(&over), Arc::clone(&load));
+        std::thread::spawn(move || {
+            for (tag, mut command) in scripts {
+                let last = over.load(Ordering::Acquire);
+                let done = command.output().expect("the binary starts").into();
+                load.lock().expect("the load").push((tag, done));
+                if last {
+                    break;
+                }
+            }
+        });
+    }
+    (over, load)
+}
+
+/// Every submit was answered: with the number of a task that has been done once, or with why not, and then there is
+/// one task at most.
+async fn all_at_most_once(site: &Site, load: &Load) {
+    let load = load.lock().expect("the load").drain(..).collect::<Vec<_>>();
+    let mut taken = 0;
+    for (tag, done) in &load {
+        let text = format!(": {tag};");
+        let tasks = muster(&site.home, &["tasks", "--text", &text, "--json"])
+            .succeeded()
+            .json();
+        let tasks = tasks
+            .as_array()
+            .or(tasks["tasks"].as_array())
+            .expect("tasks")
+            .len();
+        match done.stdout.trim().strip_prefix("task id: ") {
+            Some(id) => {
+                let report = site.until_done(id).await;
+                assert_eq!(
+                    (tasks, states(&report)),
+                    (1, vec!["succeeded".to_owned(); 2]),
+                    "{report:#}"
+                );
+                taken += 1;
+            }
+            None => assert!(tasks <= 1 && done.code == Some(3), "{tasks} tasks: {done:#?}"),
+        }
+    }
+    assert!(taken > 2, "{load:#?}");
+    for (name, lines) in written(&site.home.path().join("written")) {
+        let begun = lines.iter().filter(|line| *line == "begin").count();
+        assert!(begun == 1 && lines.len() <= 2, "{name}: {lines:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
