@@ -62,6 +62,7 @@ pub(crate) async fn measure(runs: u32, repeat: u32) -> Vec<Took> {
     let settings = Settings {
         slots: SLOTS,
         home: "here".into(),
+        database: "a database".to_owned(),
         executors: folder.path().join("executors"),
         vault: muster_engine::KeySource::File(folder.path().join("vault.key")),
     };

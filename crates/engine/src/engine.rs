@@ -113,6 +113,7 @@ impl Engine {
     ///
     /// Where the request is wrong; nothing was written then.
     pub async fn submit(&self, owner: &str, submit: Submit) -> Result<Accepted, Problem> {
+        self.has_database()?;
         self.named(self.core.submit(owner, submit).await)
     }
 
@@ -122,12 +123,26 @@ impl Engine {
     ///
     /// `unknown-task`.
     pub async fn task(&self, id: TaskId) -> Result<TaskRecord, Problem> {
+        self.has_database()?;
         self.named(self.core.task(id).await)
     }
 
     /// Names the database where that is why there is no answer.
     fn named<T>(&self, answer: Result<T, Problem>) -> Result<T, Problem> {
-        answer.map_err(|problem| fault::naming(&self.core.settings.database, problem))
+        answer.map_err(|problem| {
+            if fault::is_of_database(&problem) {
+                self.core.met_away(&problem);
+            }
+            fault::naming(&self.core.settings.database, problem)
+        })
+    }
+
+    /// Refuses at once where the database is known to be away: to wait for it would tell nothing new.
+    fn has_database(&self) -> Result<(), Problem> {
+        match self.core.outage.is_on() {
+            true => Err(fault::naming(&self.core.settings.database, fault::away())),
+            false => Ok(()),
+        }
     }
 
     /// Returns a task when it is done, at the latest after `limit`. Cancel-safe.
@@ -159,6 +174,7 @@ impl Engine {
     ///
     /// Where the database cannot be read.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, Problem> {
+        self.has_database()?;
         let tasks = self.core.rooms.database.store.tasks(filter).await;
         self.named(tasks.map_err(|error| fault::of_store(&error)))
     }
@@ -176,6 +192,7 @@ impl Engine {
         states: Vec<RunState>,
         output_limit: u64,
     ) -> Result<RunPage, Problem> {
+        self.has_database()?;
         self.named(self.core.run_page(id, from, limit, states, output_limit).await)
     }
 
@@ -221,6 +238,7 @@ impl Engine {
     ///
     /// `unknown-task`; `conflict` where it is not done or everything succeeded.
     pub async fn retry(&self, owner: &str, id: TaskId, retry: Retry) -> Result<TaskRecord, Problem> {
+        self.has_database()?;
         self.named(self.core.retry(owner, id, retry).await)
     }
 

@@ -6,6 +6,17 @@ use muster_model::{ErrorKind, Problem};
 /// How a problem begins that came of a database which is away.
 const NO_ANSWER: &str = "the database does not answer";
 
+/// Returns the problem of a database that is known to be away.
+pub(crate) fn away() -> Problem {
+    Problem::new(Code::Unavailable, format!("{NO_ANSWER} at present"))
+        .hint("try again when it is back; `muster doctor` says what is wrong with it")
+}
+
+/// Tells whether a problem came of a database that is away.
+pub(crate) fn is_of_database(problem: &Problem) -> bool {
+    problem.detail.starts_with(NO_ANSWER)
+}
+
 /// Names the database, in a problem that came of its being away.
 pub(crate) fn naming(database: &str, mut problem: Problem) -> Problem {
     if let Some(rest) = problem.detail.strip_prefix(NO_ANSWER) {
