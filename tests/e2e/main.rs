@@ -21,6 +21,7 @@ mod inventory;
 mod kill;
 mod login;
 mod malicious;
+mod outage;
 mod output;
 mod repl;
 mod run;

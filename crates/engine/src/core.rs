@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
 use crate::inventory::{InMemory, Shelf};
+use crate::outage::Outage;
 use crate::settle::Gathering;
 use crate::sweep::Lease;
 use crate::vault::Vault;
@@ -34,6 +35,7 @@ pub(crate) struct Core {
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
+    pub(crate) outage: Outage,
     pub(crate) vault: Vault,
     pub(crate) copy: InMemory,
     pub(crate) facts: Shelf,
@@ -71,6 +73,7 @@ impl Core {
             slots,
             active: Active::default(),
             gathering: Gathering::default(),
+            outage: Outage::default(),
             copy: InMemory::default(),
             facts: Shelf::default(),
             secrets: Mutex::default(),

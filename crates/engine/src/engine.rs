@@ -49,6 +49,8 @@ pub struct Settings {
     pub home: String,
     /// The folder where live executors of this machine hold their locks.
     pub executors: PathBuf,
+    /// The database, as people may see it: without passwords.
+    pub database: String,
     /// Where the key comes from that credentials are sealed with.
     pub vault: KeySource,
 }
@@ -111,7 +113,8 @@ impl Engine {
     ///
     /// Where the request is wrong; nothing was written then.
     pub async fn submit(&self, owner: &str, submit: Submit) -> Result<Accepted, Problem> {
-        self.core.submit(owner, submit).await
+        self.has_database()?;
+        self.named(self.core.submit(owner, submit).await)
     }
 
     /// Returns a task.
@@ -120,7 +123,26 @@ impl Engine {
     ///
     /// `unknown-task`.
     pub async fn task(&self, id: TaskId) -> Result<TaskRecord, Problem> {
-        self.core.task(id).await
+        self.has_database()?;
+        self.named(self.core.task(id).await)
+    }
+
+    /// Names the database where that is why there is no answer.
+    fn named<T>(&self, answer: Result<T, Problem>) -> Result<T, Problem> {
+        answer.map_err(|problem| {
+            if fault::is_of_database(&problem) {
+                self.core.met_away(&problem);
+            }
+            fault::naming(&self.core.settings.database, problem)
+        })
+    }
+
+    /// Refuses at once where the database is known to be away: to wait for it would tell nothing new.
+    fn has_database(&self) -> Result<(), Problem> {
+        match self.core.outage.is_on() {
+            true => Err(fault::naming(&self.core.settings.database, fault::away())),
+            false => Ok(()),
+        }
     }
 
     /// Returns a task when it is done, at the latest after `limit`. Cancel-safe.
@@ -129,7 +151,7 @@ impl Engine {
     ///
     /// `unknown-task`.
     pub async fn task_when_done(&self, id: TaskId, limit: Duration) -> Result<TaskRecord, Problem> {
-        let task = self.core.task(id).await?;
+        let task = self.task(id).await?;
         if task.finished_at.is_some() || limit.is_zero() {
             return Ok(task);
         }
@@ -152,13 +174,9 @@ impl Engine {
     ///
     /// Where the database cannot be read.
     pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRecord>, Problem> {
-        self.core
-            .rooms
-            .database
-            .store
-            .tasks(filter)
-            .await
-            .map_err(|error| fault::of_store(&error))
+        self.has_database()?;
+        let tasks = self.core.rooms.database.store.tasks(filter).await;
+        self.named(tasks.map_err(|error| fault::of_store(&error)))
     }
 
     /// Returns runs with their output, where both streams together are at most `output_limit` bytes.
@@ -174,7 +192,8 @@ impl Engine {
         states: Vec<RunState>,
         output_limit: u64,
     ) -> Result<RunPage, Problem> {
-        self.core.run_page(id, from, limit, states, output_limit).await
+        self.has_database()?;
+        self.named(self.core.run_page(id, from, limit, states, output_limit).await)
     }
 
     /// Reads one stream of a run's output in its last attempt.
@@ -192,7 +211,7 @@ impl Engine {
     ///
     /// `unknown-task`; `invalid-request` where `resume` is no event id.
     pub async fn watch(&self, id: TaskId, resume: Option<&str>) -> Result<Watcher, Problem> {
-        Watcher::new(Arc::clone(&self.core), id, resume).await
+        self.named(Watcher::new(Arc::clone(&self.core), id, resume).await)
     }
 
     /// Cancels a task; returns at once, the runs end as their hosts answer. Idempotent.
@@ -201,7 +220,7 @@ impl Engine {
     ///
     /// `unknown-task`; `conflict` where it is done.
     pub async fn cancel(&self, id: TaskId) -> Result<TaskRecord, Problem> {
-        let task = self.core.task(id).await?;
+        let task = self.task(id).await?;
         if task.finished_at.is_some() {
             return Err(Problem::new(
                 Code::Conflict,
@@ -209,7 +228,7 @@ impl Engine {
             )
             .hint(format!("`muster check_task {id}` shows how it ended")));
         }
-        self.core.cancel(id).await?;
+        self.named(self.core.cancel(id).await)?;
         self.core.task(id).await
     }
 
@@ -219,7 +238,8 @@ impl Engine {
     ///
     /// `unknown-task`; `conflict` where it is not done or everything succeeded.
     pub async fn retry(&self, owner: &str, id: TaskId, retry: Retry) -> Result<TaskRecord, Problem> {
-        self.core.retry(owner, id, retry).await
+        self.has_database()?;
+        self.named(self.core.retry(owner, id, retry).await)
     }
 
     /// Returns the hosts that targets name.

@@ -3,6 +3,28 @@
 use muster_model::problem::Code;
 use muster_model::{ErrorKind, Problem};
 
+/// How a problem begins that came of a database which is away.
+const NO_ANSWER: &str = "the database does not answer";
+
+/// Returns the problem of a database that is known to be away.
+pub(crate) fn away() -> Problem {
+    Problem::new(Code::Unavailable, format!("{NO_ANSWER} at present"))
+        .hint("try again when it is back; `muster doctor` says what is wrong with it")
+}
+
+/// Tells whether a problem came of a database that is away.
+pub(crate) fn is_of_database(problem: &Problem) -> bool {
+    problem.detail.starts_with(NO_ANSWER)
+}
+
+/// Names the database, in a problem that came of its being away.
+pub(crate) fn naming(database: &str, mut problem: Problem) -> Problem {
+    if let Some(rest) = problem.detail.strip_prefix(NO_ANSWER) {
+        problem.detail = format!("the database {database} does not answer{rest}");
+    }
+    problem
+}
+
 /// Turns a store's error into a problem. The chain of causes is written out once, here.
 pub(crate) fn of_store(error: &muster_store::Error) -> Problem {
     let detail = chain(error);
@@ -17,7 +39,7 @@ pub(crate) fn of_store(error: &muster_store::Error) -> Problem {
         ErrorKind::Cancelled => Problem::new(Code::Draining, "the server is stopping")
             .hint("run the command again: a new server is started for it"),
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::OutcomeUnknown => {
-            Problem::new(Code::Unavailable, detail)
+            Problem::new(Code::Unavailable, format!("{NO_ANSWER}: {detail}"))
                 .hint("try again; `muster doctor` says what is wrong with the database")
         }
         ErrorKind::Unsupported | ErrorKind::Internal => Problem::new(Code::Internal, detail),

@@ -9,6 +9,7 @@ mod follow;
 mod host_keys;
 mod inventory;
 mod listen;
+mod outage;
 mod plan;
 mod report;
 mod settle;

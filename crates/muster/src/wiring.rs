@@ -73,6 +73,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
         slots: settings.slots,
         home: this_machine(),
         executors: settings.state_dir.join("executors"),
+        database: masked(&settings.database),
         vault: settings.vault_key.clone(),
     };
     Engine::start(rooms, engine, tasks.clone()).await

@@ -38,7 +38,8 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response<Body> {
         let Self(problem) = self;
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        if status.is_server_error() && problem.code != Code::Draining {
+        // A room that is away is said once, by who finds it so, and not for each request.
+        if status.is_server_error() && !matches!(problem.code, Code::Draining | Code::Unavailable) {
             tracing::warn!(code = ?problem.code, detail = problem.detail, "a request failed");
         }
         let body = serde_json::to_vec(&problem).unwrap_or_default();

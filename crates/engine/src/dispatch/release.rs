@@ -93,7 +93,9 @@ impl Core {
     }
 
     async fn look(self: &Arc<Self>, live: &Arc<LiveTask>) {
-        if let Err(problem) = self.reconcile(live).await {
+        if let Err(problem) = self.reconcile(live).await
+            && !self.met_away(&problem)
+        {
             tracing::warn!(task = %live.id(), %problem, "the task could not be read");
         }
     }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use muster_model::{ErrorKind, RunKey, Stream, limits, output};
-use muster_runtime::{clock, crash_point};
+use muster_runtime::{Backoff, clock, crash_point};
 
+use super::spill::Spill;
 use crate::core::Core;
 use crate::follow::log_key;
 
@@ -20,6 +21,8 @@ const STEP_TIME: Duration = Duration::from_millis(20);
 /// A log that is kept with the run's result is saved on its own once the command has gone on for so long after its
 /// first output.
 const SAVE_AFTER: Duration = Duration::from_secs(1);
+/// How soon output is written again that could not be.
+const AWAY: Duration = Duration::from_millis(100);
 /// A step is written at once when it has this size.
 const STEP_BYTES: usize = 256 * 1024;
 /// What a frame costs beside its bytes: one for each piece where both streams take turns.
@@ -41,9 +44,10 @@ pub(super) struct Collector {
     carry: [BytesMut; 2],
     /// The log while it is small.
     small: BytesMut,
-    /// Where the log ends.
+    /// Where the log ends, as far as it was announced.
     end: u64,
-    spilled: bool,
+    /// What is for the output log, once the log is no longer small.
+    spill: Option<Spill>,
     cached: bool,
     kept: u64,
     pub(super) stdout_bytes: u64,
@@ -66,7 +70,7 @@ impl Collector {
             carry: [BytesMut::new(), BytesMut::new()],
             small: BytesMut::new(),
             end: 0,
-            spilled: false,
+            spill: None,
             cached: true,
             kept: 0,
             stdout_bytes: 0,
@@ -89,6 +93,11 @@ impl Collector {
 
     /// Waits until something is to be done with what came. Cancel-safe.
     pub(super) async fn due(&self) -> Due {
+        if self.failure.is_none() && self.spill.as_ref().is_some_and(Spill::waits) {
+            clock::sleep(AWAY).await;
+            self.core.outage.over().await;
+            return Due::Flush;
+        }
         let (at, due) = match (self.step_at, self.save_at) {
             (Some(step), Some(save)) if save < step => (save, Due::Save),
             (Some(step), _) => (step, Due::Step),
@@ -112,6 +121,18 @@ impl Collector {
             Due::Save => {
                 self.save().await;
                 self.save_at = None;
+            }
+            Due::Flush => {
+                // What came in the meantime goes along.
+                self.step_at = None;
+                let from = self.end;
+                self.flush().await;
+                if self.end > from {
+                    self.core
+                        .announce_output(self.run, self.attempt, from, self.end)
+                        .await;
+                }
+                self.step(false).await;
             }
         }
     }
@@ -156,29 +177,25 @@ impl Collector {
                 output::encode(&mut log, stream, &rest);
             }
         }
-        if log.is_empty() || self.failure.is_some() {
-            return;
+        if !log.is_empty() && self.failure.is_none() {
+            let from = self.end;
+            self.write(log.freeze()).await;
+            if self.end > from {
+                crash_point!(OutputWritten);
+                self.core
+                    .announce_output(self.run, self.attempt, from, self.end)
+                    .await;
+            }
         }
-        let from = self.end;
-        if let Err(error) = self.write(log.freeze()).await {
-            tracing::error!(run = %self.run, %error, "output could not be kept");
-            self.failure = Some(format!(
-                "the output could not be kept: {}",
-                crate::fault::chain(&error)
-            ));
-            return;
+        if last {
+            self.finish().await;
         }
-        crash_point!(OutputWritten);
-        self.core
-            .announce_output(self.run, self.attempt, from, self.end)
-            .await;
     }
 
-    async fn write(&mut self, log: Bytes) -> Result<(), muster_store::Error> {
-        let outputs = &self.core.rooms.database.outputs;
-        if self.spilled {
-            self.end = outputs.append(self.run, self.attempt, self.end, log).await?;
-            return Ok(());
+    async fn write(&mut self, log: Bytes) {
+        if let Some(spill) = &mut self.spill {
+            spill.add(&log);
+            return self.flush().await;
         }
         if self.small.len() + log.len() <= limits::INLINE_OUTPUT_BYTES {
             self.small.extend_from_slice(&log);
@@ -195,22 +212,39 @@ impl Collector {
             }
             self.end += log.len() as u64;
             if self.cached {
-                return Ok(());
+                return;
             }
         } else {
             self.small.extend_from_slice(&log);
-            self.end += log.len() as u64;
         }
-        self.spill().await
+        self.spill().await;
     }
 
     /// Moves the log from memory to the output log.
-    async fn spill(&mut self) -> Result<(), muster_store::Error> {
-        let outputs = &self.core.rooms.database.outputs;
-        let whole = std::mem::take(&mut self.small).freeze();
-        outputs.append(self.run, self.attempt, 0, whole).await?;
+    async fn spill(&mut self) {
+        let whole = std::mem::take(&mut self.small);
+        self.spill = Some(Spill::new(self.run, self.attempt, whole));
+        self.flush().await;
+    }
+
+    /// Writes to the output log what waits for it. Where the database is away, that goes on waiting.
+    async fn flush(&mut self) {
+        let Some(spill) = &mut self.spill else { return };
+        let first = spill.written() == 0;
+        if let Err(error) = spill.flush(&self.core).await {
+            tracing::error!(run = %self.run, %error, "output could not be kept");
+            self.failure = Some(format!(
+                "the output could not be kept: {}",
+                crate::fault::chain(&error)
+            ));
+            return;
+        }
+        let written = spill.written();
+        self.end = self.end.max(written);
+        if !first || written == 0 {
+            return;
+        }
         crash_point!(OutputSpilled);
-        self.spilled = true;
         let forgotten = self
             .core
             .rooms
@@ -222,31 +256,49 @@ impl Collector {
         {
             tracing::debug!(%error, "the cache still holds the begin of an output");
         }
-        Ok(())
+    }
+
+    /// Writes what still waits, for as long as the database takes: nothing more will come.
+    async fn finish(&mut self) {
+        let core = Arc::clone(&self.core);
+        let from = self.end;
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
+        while self.failure.is_none() && self.spill.as_ref().is_some_and(Spill::waits) {
+            tokio::select! {
+                () = core.pause(&mut backoff) => self.flush().await,
+                () = core.tasks.work().cancelled() => {
+                    let why = "the output could not be kept: the database was away when the server was stopped";
+                    self.failure = Some(why.to_owned());
+                }
+            }
+        }
+        if self.end > from {
+            core.announce_output(self.run, self.attempt, from, self.end).await;
+        }
+    }
+
+    /// Tells whether more output can be taken: no end of it is held in memory while the database is away.
+    pub(super) fn has_room(&self) -> bool {
+        self.failure.is_some() || self.spill.as_ref().is_none_or(Spill::has_room)
     }
 
     /// Tells whether the log is in memory and in the cache alone.
     fn is_volatile(&self) -> bool {
-        !self.spilled && !self.small.is_empty()
+        self.spill.is_none() && !self.small.is_empty()
     }
 
     /// Puts a small log where it survives this process: what a person has seen of a command that goes on is
     /// not to be lost with it.
     async fn save(&mut self) {
-        if self.is_volatile()
-            && let Err(error) = self.spill().await
-        {
-            tracing::error!(run = %self.run, %error, "output could not be kept");
-            self.failure = Some(format!(
-                "the output could not be kept: {}",
-                crate::fault::chain(&error)
-            ));
+        if self.is_volatile() {
+            self.spill().await;
         }
     }
 
     /// Returns the log to be kept with the run's result; None where it is in the output log.
     pub(super) fn inline(&mut self) -> Option<Bytes> {
-        (!self.spilled && !self.small.is_empty()).then(|| std::mem::take(&mut self.small).freeze())
+        self.is_volatile()
+            .then(|| std::mem::take(&mut self.small).freeze())
     }
 }
 
@@ -257,6 +309,8 @@ pub(super) enum Due {
     Step,
     /// It is put where it survives this process.
     Save,
+    /// The database may be back: what waits for it is written.
+    Flush,
 }
 
 /// Frames that are not written yet.

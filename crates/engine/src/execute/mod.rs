@@ -4,6 +4,7 @@
 mod access;
 mod collect;
 mod run;
+mod spill;
 mod take;
 
 pub(crate) use run::wait_before;

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use muster_model::problem::Code;
 use muster_model::run::Change;
 use muster_model::{
-    Endpoint, ErrorKind, Kind, Options, Outcome, Reach, RunState, Secret, TaskId, Transition, Unreachable,
-    limits,
+    Endpoint, ErrorKind, Kind, Options, Outcome, Problem, Reach, RunState, Secret, TaskId, Transition,
+    Unreachable, limits,
 };
 use muster_runtime::{Backoff, CancellationToken, clock, crash_point};
 use muster_store::Applied;
@@ -68,8 +69,10 @@ impl Core {
             Ok(Some(live)) => live,
             Ok(None) => return receipt.ack().await,
             Err(problem) => {
-                tracing::warn!(run = %work.run, %problem, "the task of a run could not be read");
-                clock::sleep(Duration::from_secs(1)).await;
+                if !self.met_away(&problem) {
+                    tracing::warn!(run = %work.run, %problem, "the task of a run could not be read");
+                }
+                self.before_another_try().await;
                 return receipt.put_back().await;
             }
         };
@@ -99,6 +102,10 @@ impl Core {
                 return;
             }
             Reached::PutBack => return receipt.put_back().await,
+            Reached::Later => {
+                self.before_another_try().await;
+                return receipt.put_back().await;
+            }
         };
         if self.tasks.intake().is_cancelled() {
             return receipt.put_back().await;
@@ -113,7 +120,16 @@ impl Core {
         }
     }
 
-    async fn live(&self, id: TaskId) -> Result<Option<Arc<LiveTask>>, muster_model::Problem> {
+    /// Waits before a run is handed out again that needs the database, which is away.
+    async fn before_another_try(&self) {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(1));
+        tokio::select! {
+            () = self.pause(&mut backoff) => {}
+            () = self.tasks.intake().cancelled() => {}
+        }
+    }
+
+    async fn live(&self, id: TaskId) -> Result<Option<Arc<LiveTask>>, Problem> {
         if let Some(live) = self.hub.find(id) {
             return Ok(Some(live));
         }
@@ -125,8 +141,9 @@ impl Core {
     }
 
     /// Connects; nothing is started on the host.
-    async fn reach(&self, live: &LiveTask, work: Work) -> Reached {
+    async fn reach(self: &Arc<Self>, live: &LiveTask, work: Work) -> Reached {
         let options = &live.record.options;
+        let times = self.outage.times();
         let secrets = self.secrets(live.id());
         if secret_is_gone(options, &secrets) {
             let again = format!(
@@ -142,8 +159,9 @@ impl Core {
         };
         let credential = match self.credential_of(options, &host.endpoint).await {
             Ok(credential) => credential,
-            Err(why) => {
-                let why = format!("{}: {why}", host.name);
+            Err(problem) if self.met_away(&problem) => return Reached::Later,
+            Err(problem) => {
+                let why = format!("{}: {}", host.name, problem.detail);
                 return Reached::Over(Outcome::unreachable(Unreachable::Credential, why));
             }
         };
@@ -160,8 +178,23 @@ impl Core {
             () = live.cancel.cancelled() => Reached::Withdrawn(Outcome::plain(RunState::Cancelled, None)),
             connected = self.rooms.transport.connect(&host.endpoint, &access) => match connected {
                 Ok(session) => Reached::Session(session, sudo_password),
+                // It may be the host's key that could not be read or kept: that is not the host's fault.
+                Err(error) if error.reason == Unreachable::Settings && self.was_away_since(times).await => {
+                    Reached::Later
+                }
                 Err(error) => Reached::Over(Outcome::unreachable(error.reason, error.message)),
             },
+        }
+    }
+
+    /// Tells whether the database is away, or has gone away since it had so many `times`.
+    async fn was_away_since(self: &Arc<Self>, times: u64) -> bool {
+        if self.outage.is_on() || self.outage.times() > times {
+            return true;
+        }
+        match self.rooms.database.store.ping().await {
+            Ok(_) => false,
+            Err(error) => self.found_away(&error),
         }
     }
 
@@ -170,7 +203,7 @@ impl Core {
         &self,
         options: &Options,
         endpoint: &Endpoint,
-    ) -> Result<Option<Arc<Handle>>, String> {
+    ) -> Result<Option<Arc<Handle>>, Problem> {
         let Some(name) = options.credential.as_ref().or(endpoint.credential.as_ref()) else {
             return Ok(None);
         };
@@ -179,11 +212,14 @@ impl Core {
         }
         match self.vault.find(name.as_str()).await {
             Ok(Some(handle)) => Ok(Some(handle)),
-            Ok(None) => Err(format!(
-                "there is no credential '{name}': `muster credentials add {name}` makes it, `--credential NAME` \
-                 names another"
+            Ok(None) => Err(Problem::new(
+                Code::UnknownCredential,
+                format!(
+                    "there is no credential '{name}': `muster credentials add {name}` makes it, \
+                     `--credential NAME` names another"
+                ),
             )),
-            Err(problem) => Err(problem.detail),
+            Err(problem) => Err(problem),
         }
     }
 
@@ -216,7 +252,7 @@ impl Core {
     }
 
     /// Tells whether the database has a run as started by this process; asks until it answers.
-    async fn is_started_here(&self, work: Work) -> bool {
+    async fn is_started_here(self: &Arc<Self>, work: Work) -> bool {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         loop {
             match self.rooms.database.store.run(work.run).await {
@@ -227,10 +263,11 @@ impl Core {
                             && run.executor.as_ref() == Some(&self.me)
                     });
                 }
+                Err(error) if self.found_away(&error) => {}
                 Err(error) => tracing::warn!(run = %work.run, %error, "a start could not be read back yet"),
             }
             tokio::select! {
-                () = clock::sleep(backoff.step()) => {}
+                () = self.pause(&mut backoff) => {}
                 () = self.tasks.work().cancelled() => return false,
             }
         }
@@ -333,7 +370,7 @@ impl Core {
                     output.go_on(due).await;
                     continue;
                 }
-                event = running.next() => event,
+                event = running.next(), if output.has_room() => event,
             };
             match event {
                 Some(ExecEvent::Output { stream, bytes }) => {
@@ -469,6 +506,8 @@ enum Reached {
     Withdrawn(Outcome),
     /// This process takes no new work.
     PutBack,
+    /// The database is away, and something of it is needed.
+    Later,
 }
 
 /// Reads what a command that is being ended says: to its end, up to [`AFTER_KILL`] after the kill is done, or until
@@ -493,8 +532,8 @@ async fn read_out(
                 output.go_on(due).await;
                 continue;
             }
-            event = running.next() => event,
-            () = &mut over => {
+            event = running.next(), if output.has_room() => event,
+            () = &mut over, if output.has_room() => {
                 tracing::debug!("the channel of a killed command stayed open");
                 return;
             }

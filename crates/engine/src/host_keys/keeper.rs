@@ -129,10 +129,10 @@ impl HostKeys {
             Ok(Err(error)) => Some(fault::chain(&error)),
             Err(clock::Elapsed) => Some(no_answer(LOOK)),
         };
-        if let Some(why) = &failure {
-            tracing::warn!(%why, "the keys of hosts could not be read");
-        }
         let mut copy = self.copy();
+        if let (Some(why), None) = (&failure, copy.failure()) {
+            tracing::debug!(%why, "the keys of hosts could not be read");
+        }
         copy.looked(clock::monotonic(), failure);
         copy.failure().map_or(Ok(()), |why| Err(away(&why)))
     }

@@ -7,7 +7,7 @@ use muster_model::event::{Ending, Notice};
 use muster_model::run::Change;
 use muster_model::{ErrorKind, RunKey, Transition};
 use muster_queue::Message;
-use muster_runtime::{Backoff, clock, crash_point};
+use muster_runtime::{Backoff, crash_point};
 use muster_store::Applied;
 
 use crate::core::{Core, EVENTS};
@@ -41,9 +41,11 @@ impl Core {
             match self.rooms.database.store.apply(changes.to_vec()).await {
                 Ok(applied) => break applied,
                 Err(error) if may_pass(error.kind) => {
-                    tracing::warn!(%error, "a commit has to be tried again");
+                    if !self.found_away(&error) {
+                        tracing::warn!(%error, "a commit has to be tried again");
+                    }
                     tokio::select! {
-                        () = clock::sleep(backoff.step()) => {}
+                        () = self.pause(&mut backoff) => {}
                         () = self.tasks.work().cancelled() => return Err(error),
                     }
                 }

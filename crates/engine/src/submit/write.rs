@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use muster_model::wire::{Plan, Secrets, Submit};
 use muster_model::{Endpoint, ErrorKind, Problem, RunState, TaskRecord};
-use muster_runtime::{Backoff, clock, crash_point};
+use muster_runtime::{Backoff, crash_point};
 use muster_store::{NewTask, Submitted};
 
 use super::validate;
@@ -107,7 +107,11 @@ impl Core {
 
     /// Submits until it is known whether the task is in the database: the request's name keeps a second try from
     /// being a second task, and a task that is in must be dispatched.
-    async fn submit_surely(&self, task: NewTask, hosts: &[(String, Endpoint)]) -> Result<Submitted, Problem> {
+    async fn submit_surely(
+        self: &Arc<Self>,
+        task: NewTask,
+        hosts: &[(String, Endpoint)],
+    ) -> Result<Submitted, Problem> {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         let mut may_be_in = false;
         loop {
@@ -123,9 +127,10 @@ impl Core {
             if !may_be_in || !error.kind.may_pass() {
                 return Err(fault::of_store(&error));
             }
-            tracing::warn!(%error, "it is not known whether a task was written: asking again");
+            // It is not known whether the task was written: the database is asked again.
+            self.found_away(&error);
             tokio::select! {
-                () = clock::sleep(backoff.step()) => {}
+                () = self.pause(&mut backoff) => {}
                 () = self.tasks.work().cancelled() => return Err(fault::of_store(&error)),
             }
         }

@@ -5,7 +5,7 @@
 //! hands out. The kernel lets go of them when the process dies, however it dies, so the others know at
 //! once and for certain. Other machines go by the lease in the database.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use muster_model::problem::Code;
-use muster_model::{ExecutorId, Problem, TaskId};
+use muster_model::{ExecutorId, Problem, TaskId, Timestamp};
 use muster_runtime::{clock, crash_point};
 use nix::fcntl::{Flock, FlockArg};
 
@@ -24,6 +24,8 @@ use crate::fault;
 const LEASE: Duration = Duration::from_secs(60);
 /// How often it is renewed while there is something to do.
 const RENEW: Duration = Duration::from_secs(20);
+/// How soon it is renewed when the database is back.
+const SOON: Duration = Duration::from_millis(10);
 
 /// What a lock stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,26 +57,37 @@ pub(crate) struct Lease {
     again: AtomicBool,
     /// Tasks that were adopted and are not dispatched yet.
     adopting: Mutex<HashSet<TaskId>>,
+    suspects: Mutex<Suspects>,
+}
+
+/// Executors of other homes whose leases have run out. Nobody can renew a lease while the database is away, so only
+/// time counts in which it was there.
+#[derive(Default)]
+struct Suspects {
+    /// The lease that had run out, and since when (on this process's own clock) it is seen like that.
+    seen: HashMap<ExecutorId, (Timestamp, Duration)>,
+    /// The outages that there had been by then.
+    outages: u64,
 }
 
 impl Lease {
     /// Makes up an executor id and takes its locks.
     pub(crate) fn take(home: &str, folder: &Path) -> Result<Self, Problem> {
-        let mut bytes = [0_u8; 8];
-        getrandom::fill(&mut bytes).map_err(|error| unusable(folder, &error))?;
-        let me = ExecutorId(bytes.iter().map(|byte| format!("{byte:02x}")).collect());
+        let me = ExecutorId(made_up(folder)?);
         std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+        let home = format!("{home}-{}", name_of(folder)?);
         let lease = Self {
             execute: Mutex::new(Some(lock(folder, &me, Duty::Execute)?)),
             dispatch: Mutex::new(Some(lock(folder, &me, Duty::Dispatch)?)),
             me,
-            home: home.to_owned(),
+            home,
             folder: folder.to_owned(),
             renewed_at: AtomicI64::new(0),
             renewing: AtomicBool::new(false),
             alone: AtomicBool::new(true),
             again: AtomicBool::new(false),
             adopting: Mutex::default(),
+            suspects: Mutex::default(),
         };
         crash_point!(LocksTaken);
         Ok(lease)
@@ -148,10 +161,11 @@ impl Lease {
         Ok(())
     }
 
-    async fn renew(&self, core: &Core) {
+    async fn renew(&self, core: &Arc<Core>) {
+        let mut wait = RENEW;
         loop {
             tokio::select! {
-                () = clock::sleep(RENEW) => {}
+                () = clock::sleep(wait) => {}
                 () = core.tasks.work().cancelled() => return,
             }
             if core.active.count() == 0 && core.hub.open().is_empty() {
@@ -161,9 +175,22 @@ impl Lease {
             let now = clock::now();
             let store = &core.rooms.database.store;
             let pid = std::process::id();
-            match store.heartbeat(&self.me, &self.home, pid, now.after(LEASE)).await {
-                Ok(()) => self.renewed_at.store(now.0, Ordering::Release),
-                Err(error) => tracing::warn!(%error, "the lease could not be renewed"),
+            wait = match store.heartbeat(&self.me, &self.home, pid, now.after(LEASE)).await {
+                Ok(()) => {
+                    self.renewed_at.store(now.0, Ordering::Release);
+                    RENEW
+                }
+                // The first thing that is written when the database is back.
+                Err(error) if core.found_away(&error) => {
+                    tokio::select! {
+                        () = core.outage.over() => SOON,
+                        () = core.tasks.work().cancelled() => return,
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the lease could not be renewed");
+                    RENEW
+                }
             }
         }
     }
@@ -215,6 +242,26 @@ impl Lease {
         }
     }
 
+    /// Tells whether the executor of another home has died, whose lease holds `until` a time that is over: it has
+    /// had the time of a lease to renew it, with the database there. `outages` is how often that went away so far.
+    pub(crate) fn has_run_out(&self, other: &ExecutorId, until: Timestamp, outages: u64) -> bool {
+        let mut suspects = self.suspects.lock().unwrap_or_else(PoisonError::into_inner);
+        if suspects.outages != outages {
+            suspects.seen.clear();
+            suspects.outages = outages;
+        }
+        let now = clock::monotonic();
+        let seen = suspects.seen.entry(other.clone()).or_insert((until, now));
+        if seen.0 != until {
+            *seen = (until, now);
+        }
+        let is_dead = now.saturating_sub(seen.1) >= LEASE;
+        if !is_dead {
+            self.sweep_again();
+        }
+        is_dead
+    }
+
     /// Returns the other executors of this machine that have lock files, dead or alive.
     pub(crate) fn others(&self) -> Vec<ExecutorId> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else {
@@ -255,6 +302,38 @@ fn lock(folder: &Path, me: &ExecutorId, duty: Duty) -> Result<Flock<File>, Probl
         .map_err(|(_, error)| unusable(&unnamed, &error))?;
     std::fs::rename(&unnamed, &path).map_err(|error| unusable(&path, &error))?;
     Ok(lock)
+}
+
+/// Returns the name of a folder of locks, made up by whoever came first: two homes on one machine do not see each
+/// other's locks.
+fn name_of(folder: &Path) -> Result<String, Problem> {
+    let path = folder.join("home");
+    if !path.exists() {
+        let name = made_up(folder)?;
+        let unnamed = folder.join(format!("home.{name}.new"));
+        std::fs::write(&unnamed, &name).map_err(|error| unusable(&unnamed, &error))?;
+        // One of several that come at once gets through, with its whole name.
+        let linked = std::fs::hard_link(&unnamed, &path);
+        let _ = std::fs::remove_file(&unnamed);
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(unusable(&path, &error));
+            }
+            _ => {}
+        }
+    }
+    let name = std::fs::read_to_string(&path).map_err(|error| unusable(&path, &error))?;
+    Ok(name
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(16)
+        .collect())
+}
+
+fn made_up(folder: &Path) -> Result<String, Problem> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).map_err(|error| unusable(folder, &error))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn unusable(path: &Path, error: &dyn std::error::Error) -> Problem {

@@ -39,7 +39,9 @@ impl Core {
         {
             // One task that cannot be read does not hold the others up.
             if let Err(problem) = self.sweep_task(task, &dispatcher, &known, now).await {
-                tracing::warn!(%task, %problem, "a task could not be taken over yet");
+                if !self.met_away(&problem) {
+                    tracing::warn!(%task, %problem, "a task could not be taken over yet");
+                }
                 self.lease.sweep_again();
             }
         }
@@ -108,14 +110,18 @@ impl Core {
             if (others != seen || died || self.lease.must_sweep())
                 && let Err(problem) = self.sweep().await
             {
-                tracing::warn!(%problem, "the sweep has to be tried again");
+                if !self.met_away(&problem) {
+                    tracing::warn!(%problem, "the sweep has to be tried again");
+                }
                 self.lease.sweep_again();
                 continue;
             }
             if others.is_empty() && !self.lease.alone() {
                 // What the others did last is read before nobody looks for it any more.
                 for live in self.hub.open() {
-                    if let Err(problem) = self.reconcile(&live).await {
+                    if let Err(problem) = self.reconcile(&live).await
+                        && !self.met_away(&problem)
+                    {
                         tracing::warn!(task = %live.id(), %problem, "the task could not be read");
                     }
                 }
@@ -134,7 +140,9 @@ impl Core {
         now: Timestamp,
     ) -> bool {
         match known.get(id) {
-            Some(other) if other.home != self.lease.home() => other.until < now,
+            Some(other) if other.home != self.lease.home() => {
+                other.until < now && self.lease.has_run_out(id, other.until, self.outage.times())
+            }
             _ => self.lease.is_dead(id, duty),
         }
     }

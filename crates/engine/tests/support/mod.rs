@@ -43,6 +43,7 @@ impl Bench {
             slots: 200,
             home: "here".into(),
             executors: folder.path().join("executors"),
+            database: "sqlite::memory:".to_owned(),
             vault: KeySource::File(folder.path().join("vault.key")),
         };
         let engine = Engine::start(rooms, settings, tasks.clone())

@@ -104,6 +104,7 @@ async fn core(folder: &tempfile::TempDir, tasks: &Tasks) -> Arc<Core> {
         slots: 10,
         home: "here".into(),
         executors: folder.path().join("executors"),
+        database: "sqlite::memory:".to_owned(),
         vault: crate::KeySource::File(folder.path().join("vault.key")),
     };
     let lease = Lease::take("here", &settings.executors).expect("a lease");
