@@ -27,7 +27,7 @@ impl Schema {
 ///
 /// # Errors
 ///
-/// As [`crate::open`]: a database that is not Muster's, or of a newer one, is `Corrupt`.
+/// As [`crate::open()`]: a database that is not Muster's, or of a newer one, is `Corrupt`.
 pub async fn schema(url: &str) -> Result<Schema, Error> {
     match parse(url)? {
         Place::Memory => Ok(crate::adapters::sqlite::schema_of_memory()),

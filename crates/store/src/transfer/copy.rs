@@ -62,7 +62,7 @@ pub type Told<'a> = &'a (dyn Fn(&str, u64) + Sync);
 ///
 /// # Errors
 ///
-/// As [`crate::open`] for both. `Conflict` for a source that servers are at work on (unless `live`), whose schema is
+/// As [`crate::open()`] for both. `Conflict` for a source that servers are at work on (unless `live`), whose schema is
 /// older, or which is itself an unfinished copy; for a target that is not empty; and where another copy into it begins.
 /// `NotFound` for a source that is not there. `Corrupt` where what is read back is not what was copied.
 pub async fn copy(from: Source<'_>, to: &str, told: Told<'_>) -> Result<Copied, Error> {
