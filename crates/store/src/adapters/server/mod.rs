@@ -46,16 +46,26 @@ impl Role {
             Self::Read | Self::Append => AT_ONCE,
         }
     }
+
+    /// How many are there before anybody asks. Where hundreds of hosts log in at the same moment, a new connection takes
+    /// its time, and a read that waits for one would take the server for away.
+    fn kept(self) -> u32 {
+        match self {
+            Self::Read => AT_ONCE,
+            Self::Write | Self::Append | Self::Schema => 0,
+        }
+    }
 }
 
 /// Returns the settings of a pool. It connects again by itself, as long as a call waits for it.
 pub(crate) fn pool<E: Engine>(role: Role) -> PoolOptions<E> {
     PoolOptions::new()
         .max_connections(role.connections())
-        .min_connections(0)
+        .min_connections(role.kept())
         .acquire_timeout(ANSWERS_WITHIN)
         .max_lifetime(None)
-        .idle_timeout((role != Role::Write).then_some(Duration::from_secs(600)))
+        // Those of readers stay: sqlx opens them at once only where none is ever let go for idleness.
+        .idle_timeout((role == Role::Append).then_some(Duration::from_secs(600)))
         .test_before_acquire(false)
         .before_acquire(|connection: &mut E::Connection, about| {
             Box::pin(async move {
