@@ -237,6 +237,22 @@ pub struct HostRecord {
     pub labels: std::collections::BTreeMap<String, String>,
 }
 
+impl HostRecord {
+    /// Returns a host of which nothing is known but its name.
+    #[must_use]
+    pub fn named(name: HostName) -> Self {
+        Self {
+            name,
+            address: None,
+            user: None,
+            port: None,
+            reach: None,
+            credential: None,
+            labels: std::collections::BTreeMap::new(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use muster_model::pattern;
 use muster_model::problem::Code;
 use muster_model::selector::{Gathered, Selector, Subject};
 use muster_model::wire::{Explained, Explanations, Targets};
-use muster_model::{HostName, Problem, Target, Timestamp};
+use muster_model::{Problem, Target, Timestamp};
 use muster_runtime::clock;
 use muster_store::HostFacts;
 
@@ -53,7 +53,7 @@ impl Choice {
         };
         Some(match self.fleet.host(name.as_str()) {
             Some(known) => work(&known.record, known.facts.as_deref()),
-            None => work(&bare(name), None),
+            None => work(&HostRecord::named(name), None),
         })
     }
 
@@ -84,18 +84,6 @@ impl Choice {
             (explained.truth, parts.collect())
         });
         told.unwrap_or((false, vec!["it is no name of a host".to_owned()]))
-    }
-}
-
-fn bare(name: HostName) -> HostRecord {
-    HostRecord {
-        name,
-        address: None,
-        user: None,
-        port: None,
-        reach: None,
-        credential: None,
-        labels: BTreeMap::new(),
     }
 }
 

@@ -217,7 +217,7 @@ fn new_records(patterns: &[String], fields: &Record) -> Result<Vec<HostRecord>, 
             format!("--address is of one host, and these are {}", names.len()),
         ));
     }
-    let mut records: Vec<HostRecord> = names.into_iter().map(bare).collect();
+    let mut records: Vec<HostRecord> = names.into_iter().map(HostRecord::named).collect();
     for record in &mut records {
         apply(record, fields)?;
     }
@@ -249,18 +249,6 @@ fn names(patterns: &[String]) -> Result<Vec<HostName>, Problem> {
                 .map_err(|error| Problem::new(Code::InvalidRequest, error.to_string()))
         })
         .collect()
-}
-
-fn bare(name: HostName) -> HostRecord {
-    HostRecord {
-        name,
-        address: None,
-        user: None,
-        port: None,
-        reach: None,
-        labels: std::collections::BTreeMap::new(),
-        credential: None,
-    }
 }
 
 /// Puts what was typed into a record; an empty text takes the field away.

@@ -4,7 +4,7 @@
 use muster_model::Reach;
 use muster_model::host::HostRecord;
 
-use super::draft::{Draft, bare};
+use super::draft::Draft;
 use super::fault::{Findings, Place, shown};
 use super::list;
 
@@ -155,7 +155,7 @@ fn row(columns: &[Column], cells: &[Cell]) -> Result<Row, String> {
     let placeholder = "x".parse().map_err(|_| "no name")?;
     let mut row = Row {
         name: String::new(),
-        fields: bare(placeholder),
+        fields: HostRecord::named(placeholder),
         groups: Vec::new(),
     };
     for (column, (text, quoted)) in columns.iter().zip(cells) {

@@ -1,7 +1,7 @@
 //! A document in the making: hosts and groups by name, each with the line that made it, so that what is wrong with
 //! them as a whole can be said with a place.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use muster_model::host::HostRecord;
 use muster_model::inventory::{self, Document, Group, GroupName, LABEL_KEY_BYTES, LABEL_VALUE_BYTES, LABELS};
@@ -34,19 +34,6 @@ pub(super) struct Draft {
     groups_by_name: HashMap<String, Id>,
 }
 
-/// Returns a host of which nothing is known but its name.
-pub(super) fn bare(name: HostName) -> HostRecord {
-    HostRecord {
-        name,
-        address: None,
-        user: None,
-        port: None,
-        reach: None,
-        credential: None,
-        labels: BTreeMap::new(),
-    }
-}
-
 impl Draft {
     /// Returns the host of this name, made where it was not there; None where it is no name, or one too many.
     pub(super) fn host(&mut self, name: &str, place: Place, findings: &mut Findings) -> Option<Id> {
@@ -64,7 +51,7 @@ impl Draft {
             findings.fault(place, format!("more than {} hosts", limits::HOSTS_PER_TASK));
             return None;
         }
-        self.hosts.push((place, bare(name.clone())));
+        self.hosts.push((place, HostRecord::named(name.clone())));
         self.by_name.insert(name, self.hosts.len() - 1);
         Some(self.hosts.len() - 1)
     }

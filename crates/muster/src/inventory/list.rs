@@ -1,10 +1,11 @@
 //! A list: one host pattern a line, with fields behind it.
 
+use muster_model::host::HostRecord;
 use muster_model::inventory::CredentialName;
 use muster_model::pattern::{self, NoGroups};
 use muster_model::{HostName, limits};
 
-use super::draft::{Draft, bare};
+use super::draft::Draft;
 use super::fault::{Findings, Place, shown};
 
 /// Reads the lines.
@@ -59,7 +60,7 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
 fn read_line(line: &str, place: Place, draft: &mut Draft, findings: &mut Findings) -> Result<(), String> {
     let mut words = line.split_whitespace();
     let names = names(words.next().unwrap_or_default())?;
-    let mut fields = bare(names.first().cloned().ok_or("no host is named")?);
+    let mut fields = HostRecord::named(names.first().cloned().ok_or("no host is named")?);
     for word in words {
         let (key, value) = word
             .split_once('=')

@@ -51,10 +51,10 @@ mod tests {
             ("HOME".into(), "/home/me".into()),
             ("KEY".into(), "hunter2".into()),
         ]);
-        let environment = Environment::new(variables, "/work".into()).expect("an environment");
+        let environment = Environment::new(variables, "/srv".into()).expect("an environment");
         let read = |text: &str| source(text, &environment);
         assert_eq!(read("file:~/k"), Ok(KeySource::File("/home/me/k".into())));
-        assert_eq!(read("file:k"), Ok(KeySource::File("/work/k".into())));
+        assert_eq!(read("file:k"), Ok(KeySource::File("/srv/k".into())));
         let name = |name: &str, text: Option<&str>| KeySource::Variable {
             name: name.to_owned(),
             text: text.map(|text| Secret::new(text.to_owned())),

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use muster_model::ErrorKind;
@@ -17,7 +17,7 @@ use super::pages::Pages;
 use super::plan::Table;
 use super::side::Side;
 use super::sum::Sum;
-use crate::adapters::logs::frames;
+use crate::adapters::logs::{disk, frames};
 use crate::adapters::sql::translate::during;
 use crate::adapters::sqlite::kind_of;
 use crate::error::Error;
@@ -124,7 +124,7 @@ impl Files {
             };
             let mut frames = vec![0; AT_A_TIME];
             let operation = || format!("read {}", path(&self.root, key).display());
-            let read = read_at_most(&file, &mut frames, at)
+            let read = disk::read_at_most(&file, &mut frames, at)
                 .map_err(|error| Error::new(kind_of(error.kind()), operation()).caused_by(error))?;
             let Some(whole) = frames::whole(&frames[..read]) else {
                 let damaged = Error::new(ErrorKind::Corrupt, format!("{} at byte {at}", operation()));
@@ -193,20 +193,7 @@ fn unreadable(path: &Path, error: io::Error) -> Error {
 }
 
 fn path(root: &Path, (task, index, attempt): Key) -> PathBuf {
-    root.join(task.to_string()).join(format!("{index}-{attempt}.log"))
-}
-
-fn read_at_most(file: &File, room: &mut [u8], from: u64) -> io::Result<usize> {
-    let mut read = 0;
-    while read < room.len() {
-        match file.read_at(&mut room[read..], from + read as u64) {
-            Ok(0) => break,
-            Ok(more) => read += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read)
+    disk::place(root, task, index, attempt)
 }
 
 /// Writes logs into a target, where its logs lie.

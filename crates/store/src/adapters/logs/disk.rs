@@ -41,9 +41,7 @@ impl Folder {
     }
 
     fn path(&self, key: LogKey) -> PathBuf {
-        self.root
-            .join(key.run.task.to_string())
-            .join(format!("{}-{}.log", key.run.index, key.attempt))
+        place(&self.root, key.run.task, key.run.index, key.attempt)
     }
 
     fn shelf(&self, key: LogKey) -> MutexGuard<'_, Vec<(LogKey, File)>> {
@@ -149,7 +147,18 @@ impl Place for Folder {
     }
 }
 
-fn read_at_most(file: &File, room: &mut [u8], from: u64) -> io::Result<usize> {
+/// Returns where the log of an attempt lies under the folder of logs.
+pub(crate) fn place(
+    root: &Path,
+    task: impl std::fmt::Display,
+    index: impl std::fmt::Display,
+    attempt: impl std::fmt::Display,
+) -> PathBuf {
+    root.join(task.to_string()).join(format!("{index}-{attempt}.log"))
+}
+
+/// Fills `room` from a place in a file; returns how much there was.
+pub(crate) fn read_at_most(file: &File, room: &mut [u8], from: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < room.len() {
         match file.read_at(&mut room[read..], from + read as u64) {

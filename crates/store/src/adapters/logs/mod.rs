@@ -3,7 +3,7 @@
 
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod chunks;
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod frames;
 mod memory;
 
