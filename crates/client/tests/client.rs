@@ -206,6 +206,7 @@ fn task(done: bool) -> TaskView {
         },
         created_at: Timestamp(0),
         finished_at: None,
+        output_removed_at: None,
         counts: Counts::default(),
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
 use crate::inventory::{InMemory, Shelf};
+use crate::keep::Holds;
 use crate::outage::Outage;
 use crate::settle::Gathering;
 use crate::sweep::Lease;
@@ -39,6 +40,7 @@ pub(crate) struct Core {
     pub(crate) vault: Vault,
     pub(crate) copy: InMemory,
     pub(crate) facts: Shelf,
+    pub(crate) holds: Holds,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
     claims: Mutex<HashSet<(RunKey, u32)>>,
 }
@@ -76,6 +78,7 @@ impl Core {
             outage: Outage::default(),
             copy: InMemory::default(),
             facts: Shelf::default(),
+            holds: Holds::default(),
             secrets: Mutex::default(),
             claims: Mutex::default(),
             settings,

@@ -19,6 +19,7 @@ use crate::core::Core;
 use crate::fault;
 use crate::follow::{OutputReader, Watcher};
 use crate::host_keys::HostKeys;
+use crate::keep::Keep;
 use crate::sweep::Lease;
 use crate::vault::KeySource;
 
@@ -53,6 +54,8 @@ pub struct Settings {
     pub database: String,
     /// Where the key comes from that credentials are sealed with.
     pub vault: KeySource,
+    /// How long finished tasks are kept.
+    pub keep: Keep,
 }
 
 /// The engine. Cheap to clone.
@@ -104,6 +107,10 @@ impl Engine {
         core.tasks.spawn("sweep", sweeper.keep_sweeping(others));
         let taker = Arc::clone(&core);
         core.tasks.spawn("take work", taker.take_work());
+        if core.settings.keep != Keep::default() {
+            let keeper = Arc::clone(&core);
+            core.tasks.spawn("keep", keeper.keep_pruning());
+        }
         Ok(Self { core })
     }
 
@@ -283,6 +290,15 @@ impl Engine {
     /// `conflict` where a key was not offered, or others are pinned; `unknown-host`; nothing was changed then.
     pub async fn trust(&self, trust: Trust) -> Result<Vec<HostKeysView>, Problem> {
         self.core.trust(trust).await
+    }
+
+    /// Removes now what of finished tasks is not kept any longer, as the server does every hour.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be changed.
+    pub async fn prune(&self) -> Result<muster_store::retention::Removed, Problem> {
+        self.core.prune().await.map_err(|error| fault::of_store(&error))
     }
 
     /// Checks every back end.

@@ -1,7 +1,7 @@
 //! From the rooms' errors to what a person is told.
 
 use muster_model::problem::Code;
-use muster_model::{ErrorKind, Problem};
+use muster_model::{ErrorKind, Problem, TaskId, Timestamp};
 
 /// How a problem begins that came of a database which is away.
 const NO_ANSWER: &str = "the database does not answer";
@@ -23,6 +23,23 @@ pub(crate) fn naming(database: &str, mut problem: Problem) -> Problem {
         problem.detail = format!("the database {database} does not answer{rest}");
     }
     problem
+}
+
+/// Returns the problem of a task that is not there.
+pub(crate) fn no_such_task(id: TaskId) -> Problem {
+    Problem::new(Code::UnknownTask, format!("there is no task {id}")).hint(
+        "`muster tasks` lists the tasks that there are; finished ones are kept for as long as `keep_tasks` in \
+         `muster config` says",
+    )
+}
+
+/// Returns the problem of output that is not kept any more.
+pub(crate) fn output_removed(id: TaskId, at: Timestamp) -> Problem {
+    Problem::new(
+        Code::OutputRemoved,
+        format!("the output of task {id} was removed at {at}"),
+    )
+    .hint("output is kept for as long, and as much of it, as `keep_output` and `keep_output_size` in `muster config` say")
 }
 
 /// Turns a store's error into a problem. The chain of causes is written out once, here.

@@ -30,10 +30,7 @@ impl Core {
             .task(id)
             .await
             .map_err(|error| fault::of_store(&error))?;
-        found.ok_or_else(|| {
-            Problem::new(Code::UnknownTask, format!("there is no task {id}"))
-                .hint("`muster tasks` lists the tasks that there are")
-        })
+        found.ok_or_else(|| fault::no_such_task(id))
     }
 
     /// Returns the live record of an open task, reading it from the database where it is not known here.
@@ -130,14 +127,15 @@ impl Core {
 
     /// Returns runs with their output, where that is at most `output_limit` bytes.
     pub(crate) async fn run_page(
-        &self,
+        self: &Arc<Self>,
         id: TaskId,
         from: u32,
         limit: u32,
         states: Vec<RunState>,
         output_limit: u64,
     ) -> Result<RunPage, Problem> {
-        self.task(id).await?;
+        let (task, _held) = self.held(id).await?;
+        let is_kept = task.outputs_removed_at.is_none();
         let limit = if limit == 0 { 500 } else { limit.min(5_000) };
         let filter = RunFilter { from, limit, states };
         let runs = self
@@ -148,7 +146,10 @@ impl Core {
             .await
             .map_err(|error| fault::of_store(&error))?;
         let full = runs.len() == limit as usize;
-        let mut kept = self.kept_logs(id, &runs, output_limit).await?;
+        let mut kept = match is_kept {
+            true => self.kept_logs(id, &runs, output_limit).await?,
+            false => HashMap::new(),
+        };
         let mut entries: Vec<RunEntry> = Vec::with_capacity(runs.len());
         let mut bytes = 0;
         let mut next_from = full.then(|| runs.last().map_or(from, |run| run.key.index + 1));
@@ -158,7 +159,10 @@ impl Core {
                 break;
             }
             let log = kept.remove(&run.key.index);
-            let output = self.whole_output(&run, log, output_limit).await?;
+            let output = match is_kept {
+                true => self.whole_output(&run, log, output_limit).await?,
+                false => Some((Bytes::new(), Bytes::new())),
+            };
             bytes += output.as_ref().map_or(0, |(out, err)| out.len() + err.len());
             entries.push(entry_of(run, output));
         }
@@ -238,7 +242,7 @@ impl Core {
         index: u32,
         stream: Stream,
     ) -> Result<OutputReader, Problem> {
-        self.task(id).await?;
+        let (task, held) = self.held(id).await?;
         let key = RunKey { task: id, index };
         let run = self
             .rooms
@@ -251,7 +255,16 @@ impl Core {
             Problem::new(Code::UnknownRun, format!("task {id} has no run {index}"))
                 .hint("runs are counted from 0, in the order of the task's hosts")
         })?;
-        Ok(OutputReader::new(Arc::clone(self), key, run.attempt, stream))
+        if let Some(at) = task.outputs_removed_at {
+            return Err(fault::output_removed(id, at));
+        }
+        Ok(OutputReader::new(
+            held,
+            Arc::clone(self),
+            key,
+            run.attempt,
+            stream,
+        ))
     }
 }
 

@@ -73,6 +73,15 @@ impl Timestamp {
         )
     }
 
+    /// Returns the time so long before this one.
+    #[must_use]
+    pub fn before(self, duration: std::time::Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)),
+        )
+    }
+
     /// Returns how long it is from `earlier` to this time; zero where `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> std::time::Duration {

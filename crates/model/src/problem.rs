@@ -23,6 +23,8 @@ pub enum Code {
     UnknownTask,
     /// The task has no run on this host.
     UnknownRun,
+    /// The output is not kept any more.
+    OutputRemoved,
     /// The inventory has no such host.
     UnknownHost,
     /// There is no credential of this name.
@@ -57,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::InvalidRequest,
         Self::InvalidPattern,
         Self::InvalidSelector,
@@ -66,6 +68,7 @@ impl Code {
         Self::TargetTooLarge,
         Self::UnknownTask,
         Self::UnknownRun,
+        Self::OutputRemoved,
         Self::UnknownHost,
         Self::UnknownCredential,
         Self::AlreadyExists,
@@ -100,6 +103,7 @@ impl Code {
             | Self::UnknownCredential
             | Self::NotFound => 404,
             Self::AlreadyExists | Self::Conflict => 409,
+            Self::OutputRemoved => 410,
             Self::TooLarge => 413,
             Self::Denied | Self::NotYours => 403,
             Self::VersionMismatch => 426,
@@ -131,6 +135,7 @@ impl Code {
             Self::TargetTooLarge => "the targets are too many hosts",
             Self::UnknownTask => "there is no such task",
             Self::UnknownRun => "the task has no run on this host",
+            Self::OutputRemoved => "the output is not kept any more",
             Self::UnknownHost => "there is no such host in the inventory",
             Self::UnknownCredential => "there is no such credential",
             Self::AlreadyExists => "it exists already",

@@ -238,6 +238,8 @@ pub struct TaskRecord {
     pub finished_at: Option<Timestamp>,
     /// When somebody asked to cancel it.
     pub cancelled_at: Option<Timestamp>,
+    /// Since when its output is not kept any more.
+    pub outputs_removed_at: Option<Timestamp>,
     /// Its runs, counted.
     pub counts: Counts,
 }

@@ -236,6 +236,10 @@ pub struct TaskView {
     /// When its last run became terminal.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
     pub finished_at: Option<Timestamp>,
+    /// Since when its output is not kept any more; left out while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = DateTime))]
+    pub output_removed_at: Option<Timestamp>,
     /// Its runs, counted.
     pub counts: Counts,
 }
@@ -447,6 +451,7 @@ impl From<&crate::task::TaskRecord> for TaskView {
             state: task.state(),
             created_at: task.created_at,
             finished_at: task.finished_at,
+            output_removed_at: task.outputs_removed_at,
             counts: task.counts,
         }
     }

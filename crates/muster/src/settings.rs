@@ -13,11 +13,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_client::Address;
-use muster_engine::KeySource;
+use muster_engine::{Keep, KeySource};
 use muster_model::problem::Code;
 use muster_model::{Problem, Secret, quantity};
 
 pub use environment::Environment;
+pub use keys::{age, room};
 pub use url::{loopback, masked};
 
 /// What the command line's global flags say.
@@ -44,6 +45,8 @@ pub struct Settings {
     pub queue: String,
     /// The cache's URL.
     pub cache: String,
+    /// How long finished tasks and their output are kept.
+    pub keep: Keep,
     /// At most so many runs at a time in one server.
     pub slots: usize,
     /// A server started on demand leaves after this long without work.
@@ -279,6 +282,11 @@ impl Found {
             database,
             queue: self.read("queue", |text| Ok(text.to_owned()))?,
             cache: self.read("cache", |text| Ok(text.to_owned()))?,
+            keep: Keep {
+                tasks: self.read("keep_tasks", keys::age)?,
+                output: self.read("keep_output", keys::age)?,
+                output_bytes: self.read("keep_output_size", keys::room)?,
+            },
             slots: self.read("slots", |text| keys::number(text, 1, 100_000))?,
             idle_exit: self.read("idle_exit", duration)?,
             drain: self.read("drain", duration)?,

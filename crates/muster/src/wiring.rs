@@ -75,6 +75,7 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
         executors: settings.state_dir.join("executors"),
         database: masked(&settings.database),
         vault: settings.vault_key.clone(),
+        keep: settings.keep,
     };
     Engine::start(rooms, engine, tasks.clone()).await
 }

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod error;
 pub mod open;
 pub mod port;
+pub mod retention;
 pub mod schema;
 pub mod transfer;
 pub mod types;
@@ -15,7 +16,7 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
-pub use port::{HostKeys, Inventory, Outputs, Store, Vault};
+pub use port::{HostKeys, Inventory, Outputs, Retention, Store, Vault};
 pub use schema::{Schema, migrate, schema};
 pub use types::vault::{Put, Removed, SealedCredential, VaultKey};
 pub use types::{

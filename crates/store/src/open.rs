@@ -8,10 +8,11 @@ use muster_runtime::Tasks;
 
 use crate::adapters::logs::Logs;
 use crate::adapters::sql::Database;
+use crate::adapters::sql::retention::{Keeper, Logs as TaskLogs};
 use crate::adapters::sqlite;
 use crate::capabilities::Capabilities;
 use crate::error::Error;
-use crate::port::{HostKeys, Inventory, Outputs, Store, Vault};
+use crate::port::{HostKeys, Inventory, Outputs, Retention, Store, Vault};
 
 /// The ports of one database.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct Opened {
     pub host_keys: Arc<dyn HostKeys>,
     /// Output.
     pub outputs: Arc<dyn Outputs>,
+    /// What is kept, and for how long.
+    pub retention: Arc<dyn Retention>,
     /// What this database can do that another cannot.
     pub capabilities: Capabilities,
 }
@@ -78,13 +81,16 @@ pub async fn open(url: &str, tasks: &Tasks) -> Result<Opened, Error> {
     }
 }
 
-fn opened(database: Arc<Database>, outputs: impl Outputs, capabilities: Capabilities) -> Opened {
+fn opened(database: Arc<Database>, outputs: impl Outputs + TaskLogs, capabilities: Capabilities) -> Opened {
+    let outputs = Arc::new(outputs);
+    let logs = Arc::clone(&outputs) as Arc<dyn TaskLogs>;
     Opened {
+        retention: Arc::new(Keeper::new(Arc::clone(&database), logs)),
         store: Arc::clone(&database) as Arc<dyn Store>,
         inventory: Arc::clone(&database) as Arc<dyn Inventory>,
         vault: Arc::clone(&database) as Arc<dyn Vault>,
         host_keys: database,
-        outputs: Arc::new(outputs),
+        outputs,
         capabilities,
     }
 }

@@ -4,6 +4,8 @@ mod vault;
 
 mod host_keys;
 
+mod retention;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use muster_model::host::HostRecord;
@@ -11,6 +13,7 @@ use muster_model::inventory::Group;
 use muster_model::{ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
 
 pub use host_keys::HostKeys;
+pub use retention::Retention;
 
 use crate::error::Error;
 use crate::types::{
@@ -161,6 +164,12 @@ pub trait Outputs: Send + Sync + 'static {
     /// their indexes, of the runs' last attempts. A run whose log is not kept with it is left out: use
     /// [`Outputs::read`].
     async fn read_inline(&self, task: TaskId, from: u32, to: u32) -> Result<Vec<(u32, Bytes)>, Error>;
+
+    /// Says that nothing more is appended to the log of a run's attempt, once the run's end is durable. A log that is
+    /// kept with the run as well then goes from where it lies by itself. Of a log that is kept nowhere else, an
+    /// adapter may keep one copy for all that are equal: to such a log, an append is a `Conflict`. Nothing that is
+    /// read changes. Idempotent.
+    async fn finish(&self, run: RunKey, attempt: u32) -> Result<(), Error>;
 
     /// Deletes the log of a run's attempt. Idempotent.
     async fn discard(&self, run: RunKey, attempt: u32) -> Result<(), Error>;

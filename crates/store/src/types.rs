@@ -1,5 +1,6 @@
 //! The plain types of the store's ports.
 
+pub mod retention;
 pub mod vault;
 
 use bytes::Bytes;

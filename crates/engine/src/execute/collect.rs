@@ -295,6 +295,33 @@ impl Collector {
         }
     }
 
+    /// Tells whether the output log has something of this attempt.
+    pub(super) fn has_log(&self) -> bool {
+        self.spill.as_ref().is_some_and(|spill| spill.written() > 0)
+    }
+
+    /// Takes a log back that is small and lies in the output log: kept with the run's result, it is one of few rows, and
+    /// equal ones are kept once. Where it cannot be read now, it stays where it is.
+    pub(super) async fn take_back(&mut self) {
+        let Some(spill) = &self.spill else { return };
+        let is_whole = self.failure.is_none() && !spill.waits() && spill.written() == self.end;
+        if !is_whole || self.end > limits::INLINE_OUTPUT_BYTES as u64 {
+            return;
+        }
+        let outputs = &self.core.rooms.database.outputs;
+        let read = outputs
+            .read(self.run, self.attempt, 0, limits::INLINE_OUTPUT_BYTES)
+            .await;
+        match read {
+            Ok(log) if log.len() as u64 == self.end => {
+                self.small = BytesMut::from(log);
+                self.spill = None;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(run = %self.run, %error, "a small log stays where it is"),
+        }
+    }
+
     /// Returns the log to be kept with the run's result; None where it is in the output log.
     pub(super) fn inline(&mut self) -> Option<Bytes> {
         self.is_volatile()

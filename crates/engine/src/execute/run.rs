@@ -114,9 +114,14 @@ impl Core {
         claim.started = self.mark_started(work, receipt).await;
         if claim.started {
             crash_point!(StartAcknowledged);
-            let change = Box::pin(self.carry_out(&live, work, session.as_mut(), sudo_password)).await;
+            let (change, has_log) =
+                Box::pin(self.carry_out(&live, work, session.as_mut(), sudo_password)).await;
+            let is_last = matches!(change, Change::Settle { .. });
             self.settle(work, change, None).await;
             claim.started = false;
+            if has_log && is_last {
+                self.finish_log(work).await;
+            }
         }
     }
 
@@ -273,14 +278,14 @@ impl Core {
         }
     }
 
-    /// Runs the command and returns the change that settles it.
+    /// Runs the command and returns the change that settles it, and whether the output log has something of it.
     async fn carry_out(
         self: &Arc<Self>,
         live: &LiveTask,
         work: Work,
         session: &mut dyn Session,
         sudo_password: Option<Secret>,
-    ) -> Change {
+    ) -> (Change, bool) {
         let options = &live.record.options;
         let command = exec(live, work, &self.me.0, sudo_password.as_ref());
         let mut output = Collector::new(Arc::clone(self), work.run, work.attempt, options.max_output);
@@ -296,12 +301,18 @@ impl Core {
                     _ => RunState::Failed,
                 };
                 let outcome = Outcome::plain(state, Some(why));
-                return again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, None);
+                let cancelled = live.cancel.is_cancelled();
+                return (
+                    again_or_settle(options, work.attempt, cancelled, outcome, None),
+                    false,
+                );
             }
         };
         crash_point!(CommandEnded);
         output.step(true).await;
         crash_point!(OutputFlushed);
+        let has_log = output.has_log();
+        output.take_back().await;
         let mut outcome = outcome_of(ended, &output, options.timeout);
         let inline = output.inline();
         if live.record.kind == Kind::Facts && outcome.state == RunState::Succeeded {
@@ -314,7 +325,11 @@ impl Core {
                 };
             }
         }
-        again_or_settle(options, work.attempt, live.cancel.is_cancelled(), outcome, inline)
+        let cancelled = live.cancel.is_cancelled();
+        (
+            again_or_settle(options, work.attempt, cancelled, outcome, inline),
+            has_log,
+        )
     }
 
     /// Starts the command. Where it is to be ended before the host has said that it runs, the host gets
@@ -439,6 +454,15 @@ impl Core {
             Ok(Applied::Yes { .. }) => {}
             Ok(other) => tracing::debug!(run = %work.run, ?other, "a result came after the run had ended"),
             Err(error) => tracing::error!(run = %work.run, %error, "a result could not be written"),
+        }
+    }
+
+    /// Says that nothing more comes to the output log of a run that has ended.
+    async fn finish_log(&self, work: Work) {
+        let finished = self.rooms.database.outputs.finish(work.run, work.attempt).await;
+        if let Err(error) = finished {
+            // It takes more room than it would have to, until its task is removed.
+            tracing::debug!(run = %work.run, %error, "the output of a run is not kept with that of others");
         }
     }
 

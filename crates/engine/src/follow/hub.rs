@@ -341,6 +341,7 @@ mod tests {
                 created_at: Timestamp(0),
                 finished_at: None,
                 cancelled_at: None,
+                outputs_removed_at: None,
                 counts: Counts::default(),
             };
             let host = |index| Host {

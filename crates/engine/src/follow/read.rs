@@ -6,6 +6,7 @@ use muster_model::{Problem, RunKey, Stream, output};
 
 use crate::core::Core;
 use crate::fault;
+use crate::keep::Held;
 
 /// Returns the cache key of a log.
 pub(crate) fn log_key(run: RunKey, attempt: u32) -> String {
@@ -41,6 +42,7 @@ pub(crate) async fn read_log(
 
 /// Reads the output of one stream of a run, as far as it is there.
 pub struct OutputReader {
+    held: Held,
     core: std::sync::Arc<Core>,
     run: RunKey,
     attempt: u32,
@@ -50,8 +52,15 @@ pub struct OutputReader {
 }
 
 impl OutputReader {
-    pub(crate) fn new(core: std::sync::Arc<Core>, run: RunKey, attempt: u32, stream: Stream) -> Self {
+    pub(crate) fn new(
+        held: Held,
+        core: std::sync::Arc<Core>,
+        run: RunKey,
+        attempt: u32,
+        stream: Stream,
+    ) -> Self {
         Self {
+            held,
             core,
             run,
             attempt,
@@ -71,6 +80,7 @@ impl OutputReader {
             if let Some(bytes) = self.ready.pop_front() {
                 return Ok(Some(bytes));
             }
+            self.held.renew().await?;
             let mut log = read_log(&self.core, self.run, self.attempt, self.offset, 512 * 1024).await?;
             let before = log.len();
             let frames = decode(&mut log, self.run)?;

@@ -23,6 +23,7 @@ use super::hub::{LOOK_AGAIN, LiveTask};
 use super::read::{decode, read_log};
 use crate::core::Core;
 use crate::fault;
+use crate::keep::Held;
 
 /// How much of a log is read at a time.
 const STEP: usize = 256 * 1024;
@@ -32,6 +33,7 @@ const PAGE: u32 = 500;
 /// Follows a task.
 pub struct Watcher {
     core: Arc<Core>,
+    held: Held,
     id: TaskId,
     live: Option<Arc<LiveTask>>,
     changed: Option<watch::Receiver<u64>>,
@@ -107,7 +109,7 @@ fn parse_place(text: &str) -> Result<Place, Problem> {
 impl Watcher {
     pub(crate) async fn new(core: Arc<Core>, id: TaskId, resume: Option<&str>) -> Result<Self, Problem> {
         let place = resume.map(parse_place).transpose()?;
-        let task = core.task(id).await?;
+        let (task, held) = core.held(id).await?;
         let live = match core.hub.find(id) {
             None if task.finished_at.is_none() => Some(core.load(task.clone()).await?),
             known => known,
@@ -115,6 +117,7 @@ impl Watcher {
         let changed = live.as_ref().map(|live| live.subscribe());
         let mut watcher = Self {
             core,
+            held,
             id,
             live,
             changed,
@@ -188,6 +191,7 @@ impl Watcher {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));
             }
+            self.held.renew().await?;
             match &self.phase {
                 Phase::Head { .. } => self.head().await?,
                 Phase::Walk { .. } => self.walk().await?,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use muster_engine::{Accepted, Engine, HostKeys, KeySource, Rooms, Settings};
+use muster_engine::{Accepted, Engine, HostKeys, Keep, KeySource, Rooms, Settings};
 use muster_model::wire::{Event, RunEntry, Secrets, Submit, Targets, Work, WorkOptions};
 use muster_model::{RunState, TaskId, TaskRecord};
 use muster_runtime::Tasks;
@@ -45,6 +45,11 @@ impl Bench {
             executors: folder.path().join("executors"),
             database: "sqlite::memory:".to_owned(),
             vault: KeySource::File(folder.path().join("vault.key")),
+            keep: Keep {
+                tasks: Some(Duration::from_secs(90 * 86_400)),
+                output: Some(Duration::from_secs(30 * 86_400)),
+                output_bytes: None,
+            },
         };
         let engine = Engine::start(rooms, settings, tasks.clone())
             .await

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use muster_model::TaskId;
 
 pub use credentials::{Contents, Credentials};
-pub use database::Db;
+pub use database::{Db, Kept};
 pub use host_keys::{Keys, Trust};
 pub use inventory::{Facts, Groups, Hosts, Import, Ping, Record};
 pub use task::{Login, Narrowed, Run, Script, Secrets, Task};

@@ -10,6 +10,7 @@ use muster_store::transfer::{self, Copied, Mark, Source, Status};
 
 use super::args::Db;
 use super::context::Context;
+use super::kept::{self, Asked};
 use super::stop::Stop;
 use crate::render::sanitise;
 use crate::render::table::Table;
@@ -25,6 +26,23 @@ pub async fn db(context: &mut Context, command: &Db) -> Result<u8, Stop> {
     let told = |doing: &str, rows: u64| progress.tell(doing, rows);
     let (copied, json) = match command {
         Db::Status { json } => return status(context, &configured, *json).await,
+        Db::Stats { json } => return kept::stats(context, &configured, *json).await,
+        Db::Prune {
+            dry_run,
+            tasks,
+            output,
+            output_size,
+            json,
+        } => {
+            let asked = Asked {
+                dry_run: *dry_run,
+                tasks: *tasks,
+                output: *output,
+                output_size: *output_size,
+                json: *json,
+            };
+            return kept::prune(context, &configured, &asked).await;
+        }
         Db::Migrate => return migrate(context, &configured).await,
         Db::Backup { file, json } => (transfer::backup(&configured, &absolute(file)?, &told).await, json),
         Db::Restore { file, to, json } => {
@@ -77,7 +95,7 @@ fn absolute(file: &Path) -> Result<PathBuf, Problem> {
 }
 
 /// Says what is wrong, with its causes.
-fn problem(error: &muster_store::Error) -> Problem {
+pub(super) fn problem(error: &muster_store::Error) -> Problem {
     let code = match error.kind {
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::Cancelled | ErrorKind::OutcomeUnknown => {
             Code::Unavailable

@@ -8,6 +8,7 @@ mod follow;
 mod host_keys;
 pub mod input;
 mod inventory;
+mod kept;
 mod operate;
 mod pages;
 mod report;

@@ -95,6 +95,12 @@ pub async fn check(context: &mut Context, args: &CheckTask) -> Result<u8, Stop> 
     match if args.json { CheckMode::Json } else { args.output } {
         CheckMode::Grouped => {
             Box::pin(report::grouped(context, &client, args.id)).await?;
+            if let Some(at) = task.output_removed_at {
+                let kept = "`muster config` says how long and how much output is kept";
+                context
+                    .notice(&format!("its output was removed at {at}: {kept}"))
+                    .await;
+            }
             context.notice(&words::summary(&task)).await;
         }
         CheckMode::Json => Box::pin(report::json(context, &client, &task)).await?,

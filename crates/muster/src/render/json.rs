@@ -75,6 +75,7 @@ mod tests {
             state: TaskState::Done,
             created_at: Timestamp(0),
             finished_at: Some(Timestamp(2)),
+            output_removed_at: None,
             counts: Counts {
                 total: 2,
                 succeeded: 2,

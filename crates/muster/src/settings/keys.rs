@@ -1,6 +1,11 @@
 //! The settings that there are: one table, from which the file's reader, the environment's reader and
 //! `muster config` all work.
 
+use std::time::Duration;
+
+use muster_model::quantity;
+use muster_store::types::retention::FRESH;
+
 /// A setting.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -89,6 +94,24 @@ pub(super) static ALL: &[Key] = &[
         "MUSTER_CACHE",
         Some("memory:"),
         "The cache. `memory:?limit=64MiB` is inside the server's process.",
+    ),
+    key(
+        "keep_tasks",
+        "MUSTER_KEEP_TASKS",
+        Some("90d"),
+        "Finished tasks are removed after this long, with all that they have: at least `1h`, or `forever`.",
+    ),
+    key(
+        "keep_output",
+        "MUSTER_KEEP_OUTPUT",
+        Some("30d"),
+        "The output of finished tasks is removed after this long: at least `1h`, or `forever`.",
+    ),
+    key(
+        "keep_output_size",
+        "MUSTER_KEEP_OUTPUT_SIZE",
+        Some("10GiB"),
+        "Where the output of all tasks takes more than this, that of the oldest is removed; `unlimited` keeps it.",
     ),
     key(
         "slots",
@@ -203,6 +226,26 @@ pub(super) fn color(text: &str) -> Result<Color, String> {
         "always" => Ok(Color::Always),
         "never" => Ok(Color::Never),
         _ => Err(format!("'{text}' is none of auto, always, never")),
+    }
+}
+
+/// Reads how long something is kept.
+pub fn age(text: &str) -> Result<Option<Duration>, String> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    let age = quantity::duration(text).map_err(|why| why.to_string())?;
+    match age < FRESH {
+        true => Err(format!("'{text}' is too short: at least 1h, or 'forever'")),
+        false => Ok(Some(age)),
+    }
+}
+
+/// Reads how much is kept, in bytes.
+pub fn room(text: &str) -> Result<Option<u64>, String> {
+    match text {
+        "unlimited" => Ok(None),
+        _ => quantity::size(text).map(Some).map_err(|why| why.to_string()),
     }
 }
 

@@ -20,6 +20,7 @@ mod keeping;
 mod outputs;
 mod random;
 mod reading;
+mod retention;
 pub mod stories;
 mod submit;
 mod transitions;
@@ -178,6 +179,23 @@ pub fn cases() -> Vec<Case> {
             keeping::a_closed_store_says_that_it_is_closed
             keeping::what_is_settled_during_a_shutdown_is_written
             keeping::a_ping_names_the_engine_and_the_schema;
+        Nothing:
+            retention::equal_outputs_are_read_back_as_each_was_written
+            retention::a_log_of_its_own_is_read_as_before_when_it_has_ended
+            retention::a_task_that_is_not_done_is_never_removed
+            retention::what_ended_lately_is_not_removed
+            retention::what_somebody_reads_is_not_removed
+            retention::old_output_goes_and_the_task_says_so
+            retention::where_output_is_too_much_the_oldest_goes;
+        Keeps:
+            retention::equal_outputs_are_stored_once
+            retention::a_log_that_came_with_the_end_too_is_kept_once
+            retention::a_removed_task_leaves_nothing
+            retention::a_removal_that_was_interrupted_goes_on
+            retention::shared_output_stays_while_one_run_has_it
+            retention::a_task_with_more_runs_than_a_step_goes_as_a_whole;
+        Shared:
+            retention::of_one_that_shares_and_one_that_removes_nothing_is_lost;
         Keeps:
             keeping::everything_is_there_when_it_is_opened_again
             keeping::it_may_be_opened_again_without_having_been_closed

@@ -17,9 +17,11 @@ pub(crate) mod prepare;
 mod row;
 mod sequence;
 pub(crate) mod side;
+mod stats;
 mod status;
 pub(crate) mod sum;
 
 pub use copy::{Copied, Proof, Source, Told, backup, copy, restore};
 pub use mark::Mark;
+pub use stats::{OutputStats, SharedStats, Stats, TableStats, TaskStats, stats};
 pub use status::{Status, status};

@@ -8,6 +8,7 @@ use sea_orm::DbBackend;
 
 use super::plan::{self, number, query, quoted};
 use super::side::{Side, outputs_of};
+use super::stats::bytes_of_files;
 use crate::adapters::sql::read;
 use crate::adapters::sql::translate::during;
 use crate::error::Error;
@@ -57,7 +58,7 @@ pub async fn status(url: &str) -> Result<Status, Error> {
     let mut status = result?;
     if let Place::File(path) = place {
         let sizes =
-            tokio::task::spawn_blocking(move || (size_of_file(&path), size_of_folder(&outputs_of(&path))));
+            tokio::task::spawn_blocking(move || (size_of_file(&path), bytes_of_files(&outputs_of(&path))));
         (status.bytes, status.outputs_bytes) = sizes
             .await
             .map_err(|error| Error::new(ErrorKind::Internal, "measure the database").caused_by(error))?;
@@ -136,21 +137,5 @@ fn size_of_file(path: &Path) -> u64 {
         .iter()
         .filter_map(|path| fs::metadata(path).ok())
         .map(|about| about.len())
-        .sum()
-}
-
-/// Returns the size of all logs in a folder.
-fn size_of_folder(folder: &Path) -> u64 {
-    let of_task = |task: fs::DirEntry| -> u64 {
-        let logs = fs::read_dir(task.path()).into_iter().flatten().flatten();
-        logs.filter_map(|log| log.metadata().ok())
-            .map(|about| about.len())
-            .sum()
-    };
-    fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(of_task)
         .sum()
 }

@@ -1,14 +1,56 @@
 //! What can be typed after `db`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
+
+use crate::settings;
+
+/// What an option says is kept: up to a limit, or everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<T>(pub Option<T>);
+
+fn age(text: &str) -> Result<Kept<Duration>, String> {
+    settings::age(text).map(Kept)
+}
+
+fn room(text: &str) -> Result<Kept<u64>, String> {
+    settings::room(text).map(Kept)
+}
 
 /// `db …`.
 #[derive(Debug, Subcommand)]
 pub enum Db {
     /// Say what the database is and holds, and which servers are at work on it.
     Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show what takes the space: each table, output by its kind, and the tasks that keep most.
+    Stats {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove finished tasks and output that are not to be kept, as servers do every hour. Servers may go on meanwhile.
+    ///
+    /// Without options, the settings keep_tasks, keep_output and keep_output_size say what is kept. What somebody reads,
+    /// and what ended within the last hour, stays.
+    Prune {
+        /// Say what would be removed, and remove nothing.
+        #[arg(long)]
+        dry_run: bool,
+        /// Remove tasks that ended longer ago than this, such as 90d; 'forever' keeps all.
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        tasks: Option<Kept<Duration>>,
+        /// Remove the output of tasks that ended longer ago than this; 'forever' keeps all.
+        #[arg(long, value_name = "AGE", value_parser = age)]
+        output: Option<Kept<Duration>>,
+        /// Remove the oldest output where all of it takes more than this, such as 10GiB; 'unlimited' keeps all.
+        #[arg(long, value_name = "SIZE", value_parser = room)]
+        output_size: Option<Kept<u64>>,
         /// Print JSON.
         #[arg(long)]
         json: bool,

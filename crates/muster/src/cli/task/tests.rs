@@ -13,6 +13,7 @@ fn listing(id: u64, command: &str, retry_of: Option<u64>) -> TaskListing {
             state: TaskState::Running,
             created_at: Timestamp(1_795_262_413_000_000),
             finished_at: None,
+            output_removed_at: None,
             counts: Counts {
                 total: 3,
                 started: 1,

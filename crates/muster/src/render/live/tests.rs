@@ -14,6 +14,7 @@ fn task(total: u32) -> Event {
         state: TaskState::Running,
         created_at: Timestamp(0),
         finished_at: None,
+        output_removed_at: None,
         counts: Counts {
             total,
             queued: total,

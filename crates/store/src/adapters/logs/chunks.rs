@@ -15,6 +15,8 @@ use tokio::sync::Semaphore;
 use super::{LogKey, MOST_READ, frames};
 use crate::adapters::server::AT_ONCE;
 use crate::adapters::sql::Database;
+use crate::adapters::sql::retention::Logs as TaskLogs;
+use crate::adapters::sql::statement::marked;
 use crate::adapters::sql::translate::{Phase, lost_to_another, translate};
 use crate::error::Error;
 use crate::port::Outputs;
@@ -62,7 +64,7 @@ impl Chunks {
     /// Returns where the log ends, for the text of an error.
     async fn end(&self, key: LogKey) -> Result<u64, Error> {
         let backend = self.database.readers.get_database_backend();
-        let sql = number_marks(
+        let sql = marked(
             backend,
             "SELECT MAX(ends) FROM output_chunks WHERE task_id = ? AND idx = ? AND attempt = ?",
         );
@@ -89,7 +91,7 @@ impl Chunks {
         };
         let until = from_row.saturating_add(i64::try_from(most).unwrap_or(i64::MAX));
         let backend = self.database.readers.get_database_backend();
-        let sql = number_marks(backend, READ);
+        let sql = marked(backend, READ);
         let mut values = key_values(key);
         values.push(from_row.into());
         values.extend(key_values(key));
@@ -127,26 +129,11 @@ fn key_values(key: LogKey) -> Vec<Value> {
     ]
 }
 
-/// Writes the marks of values as the engine has them; the texts here hold no other `?`.
-fn number_marks(backend: DbBackend, sql: &str) -> String {
-    if backend != DbBackend::Postgres {
-        return sql.to_owned();
-    }
-    let mut numbered = String::with_capacity(sql.len() + 16);
-    for (place, part) in sql.split('?').enumerate() {
-        if place > 0 {
-            numbered.push_str(&format!("${place}"));
-        }
-        numbered.push_str(part);
-    }
-    numbered
-}
-
 /// Returns the statement that writes a piece, and whether it is the log's first.
 fn append_sql(backend: DbBackend, first: bool) -> String {
     const INTO: &str = "INSERT INTO output_chunks (task_id, idx, attempt, begins, ends, frames)";
     if first {
-        return number_marks(backend, &format!("{INTO} VALUES (?, ?, ?, ?, ?, ?)"));
+        return marked(backend, &format!("{INTO} VALUES (?, ?, ?, ?, ?, ?)"));
     }
     // What stands in a list of a select has no type of its own for PostgreSQL.
     let list = match backend {
@@ -155,7 +142,7 @@ fn append_sql(backend: DbBackend, first: bool) -> String {
     };
     let last = "SELECT ends FROM output_chunks WHERE task_id = ? AND idx = ? AND attempt = ? \
                 ORDER BY begins DESC LIMIT 1 FOR UPDATE";
-    number_marks(
+    marked(
         backend,
         &format!("{INTO} SELECT {list} FROM ({last}) l WHERE l.ends = ?"),
     )
@@ -215,9 +202,23 @@ impl Outputs for Chunks {
         self.database.inline_logs(task, from, to).await
     }
 
+    async fn finish(&self, run: RunKey, attempt: u32) -> Result<(), Error> {
+        // Equal logs that are too large to be kept with their runs lie here each by itself.
+        match self.database.has_inline_log(run, attempt).await? {
+            true => self.discard_pieces(LogKey { run, attempt }).await,
+            false => Ok(()),
+        }
+    }
+
     async fn discard(&self, run: RunKey, attempt: u32) -> Result<(), Error> {
-        let key = LogKey { run, attempt };
-        let sql = number_marks(
+        self.discard_pieces(LogKey { run, attempt }).await?;
+        self.database.discard_inline(run, attempt).await
+    }
+}
+
+impl Chunks {
+    async fn discard_pieces(&self, key: LogKey) -> Result<(), Error> {
+        let sql = marked(
             self.appenders.get_database_backend(),
             "DELETE FROM output_chunks WHERE task_id = ? AND idx = ? AND attempt = ?",
         );
@@ -227,6 +228,34 @@ impl Outputs for Chunks {
             .await?
             > 0
         {}
-        self.database.discard_inline(run, attempt).await
+        Ok(())
+    }
+}
+
+/// Runs whose logs go in one statement: a log may have 64 MiB.
+const STEP: i64 = 100;
+
+#[async_trait]
+impl TaskLogs for Chunks {
+    async fn discard_task(&self, task: TaskId, runs: u32) -> Result<(), Error> {
+        let Ok(row) = i64::try_from(task.0) else {
+            return Ok(());
+        };
+        let sql = marked(
+            self.appenders.get_database_backend(),
+            "DELETE FROM output_chunks WHERE task_id = ? AND idx >= ? AND idx < ?",
+        );
+        let mut from = 0;
+        while from < i64::from(runs) {
+            let values = vec![row.into(), from.into(), (from + STEP).into()];
+            self.change(&format!("discard the output of task {task}"), &sql, values)
+                .await?;
+            from += STEP;
+        }
+        Ok(())
+    }
+
+    async fn remove_unshared(&self) -> Result<u64, Error> {
+        Ok(0)
     }
 }

@@ -7,15 +7,15 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use muster_model::ErrorKind;
 use muster_model::output::{FRAME_BODY, FRAME_HEAD};
+use muster_model::{ErrorKind, TaskId};
 
-use super::{LogKey, Place, frames};
+use super::{LogKey, Place, equal, frames};
 use crate::adapters::sqlite::kind_of;
 use crate::error::Error;
 
@@ -91,7 +91,13 @@ impl Place for Folder {
         let path = self.path(key);
         let mut shelf = self.shelf(key);
         let file = take_down(&mut shelf, key, &path).map_err(failed)?;
-        let end = file.metadata().map_err(failed)?.len();
+        let about = file.metadata().map_err(failed)?;
+        let end = about.len();
+        if about.nlink() > 1 {
+            // Others have these bytes too.
+            let closed = Error::new(ErrorKind::Conflict, format!("append to {key}, which has ended"));
+            return Err(closed);
+        }
         if end != at && !(end > at && drop_torn_end(file, at).map_err(failed)?) {
             return Err(key.not_the_end(at, end));
         }
@@ -143,6 +149,32 @@ impl Place for Folder {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(Error::new(kind_of(error.kind()), format!("discard {key}")).caused_by(error)),
+        }
+    }
+
+    fn share(&self, key: LogKey) -> Result<(), Error> {
+        let mut shelf = self.shelf(key);
+        shelf.retain(|(there, _)| *there != key);
+        equal::share(&self.root, &self.path(key))
+            .map_err(|error| Error::new(kind_of(error.kind()), format!("share {key}")).caused_by(error))
+    }
+
+    fn remove_unshared(&self) -> Result<u64, Error> {
+        equal::remove_unshared(&self.root)
+            .map_err(|error| Error::new(kind_of(error.kind()), "remove shared output").caused_by(error))
+    }
+
+    fn discard_task(&self, task: TaskId) -> Result<(), Error> {
+        for shelf in &self.shelves {
+            let mut shelf = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            shelf.retain(|(there, _)| there.run.task != task);
+        }
+        match fs::remove_dir_all(self.root.join(task.to_string())) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let operation = format!("discard the output of task {task}");
+                Err(Error::new(kind_of(error.kind()), operation).caused_by(error))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use muster_model::ErrorKind;
+use muster_model::{ErrorKind, TaskId};
 
 use super::{LogKey, Place, frames};
 use crate::error::Error;
@@ -49,6 +49,19 @@ impl Place for Logs {
 
     fn discard(&self, key: LogKey) -> Result<(), Error> {
         self.logs().remove(&key);
+        Ok(())
+    }
+
+    fn share(&self, _key: LogKey) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn remove_unshared(&self) -> Result<u64, Error> {
+        Ok(0)
+    }
+
+    fn discard_task(&self, task: TaskId) -> Result<(), Error> {
+        self.logs().retain(|key, _| key.run.task != task);
         Ok(())
     }
 }

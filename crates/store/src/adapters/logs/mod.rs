@@ -4,6 +4,7 @@
 #[cfg(any(feature = "mysql", feature = "postgres"))]
 mod chunks;
 pub(crate) mod disk;
+pub(crate) mod equal;
 pub(crate) mod frames;
 mod memory;
 
@@ -19,6 +20,7 @@ use muster_model::{ErrorKind, RunKey, TaskId};
 use tokio::sync::Semaphore;
 
 use super::sql::Database;
+use super::sql::retention::Logs as TaskLogs;
 use crate::error::Error;
 use crate::port::Outputs;
 
@@ -73,6 +75,15 @@ trait Place: Send + Sync + 'static {
     fn read(&self, key: LogKey, from: u64, most: usize) -> Result<Option<Bytes>, Error>;
 
     fn discard(&self, key: LogKey) -> Result<(), Error>;
+
+    /// Keeps the log of an attempt that has ended once with all that are equal, where it can.
+    fn share(&self, key: LogKey) -> Result<(), Error>;
+
+    /// Deletes what was shared and is no attempt's log any more; returns how many logs that were.
+    fn remove_unshared(&self) -> Result<u64, Error>;
+
+    /// Deletes every log of a task.
+    fn discard_task(&self, task: TaskId) -> Result<(), Error>;
 }
 
 /// The output port.
@@ -103,7 +114,7 @@ impl Logs {
 
     async fn blocking<T: Send + 'static>(
         &self,
-        key: LogKey,
+        what: impl std::fmt::Display,
         work: impl FnOnce(&dyn Place) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let turn = Arc::clone(&self.turns).acquire_owned().await;
@@ -115,7 +126,7 @@ impl Logs {
         });
         match done.await {
             Ok(result) => result,
-            Err(error) => Err(Error::new(ErrorKind::Internal, format!("work on {key}")).caused_by(error)),
+            Err(error) => Err(Error::new(ErrorKind::Internal, format!("work on {what}")).caused_by(error)),
         }
     }
 }
@@ -149,9 +160,34 @@ impl Outputs for Logs {
         self.database.inline_logs(task, from, to).await
     }
 
+    async fn finish(&self, run: RunKey, attempt: u32) -> Result<(), Error> {
+        let key = LogKey { run, attempt };
+        let is_inline = self.database.has_inline_log(run, attempt).await?;
+        self.blocking(key, move |place| match is_inline {
+            true => place.discard(key),
+            false => place.share(key),
+        })
+        .await
+    }
+
     async fn discard(&self, run: RunKey, attempt: u32) -> Result<(), Error> {
         let key = LogKey { run, attempt };
         self.blocking(key, move |place| place.discard(key)).await?;
         self.database.discard_inline(run, attempt).await
+    }
+}
+
+#[async_trait]
+impl TaskLogs for Logs {
+    async fn discard_task(&self, task: TaskId, _runs: u32) -> Result<(), Error> {
+        self.blocking(format!("the output of task {task}"), move |place| {
+            place.discard_task(task)
+        })
+        .await
+    }
+
+    async fn remove_unshared(&self) -> Result<u64, Error> {
+        self.blocking("equal output", |place| place.remove_unshared())
+            .await
     }
 }

@@ -7,6 +7,7 @@ use muster_model::run::Change;
 use muster_model::{ErrorKind, ExecutorId, Outcome, RunKey, RunState, TaskId, Timestamp, Transition};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbBackend, Statement, Value};
 
+use super::blobs::{self, Recent};
 use super::group::{Group, Run, Tally};
 use super::record::{self, bytes_counted};
 use super::statement::{Fat, for_update, or_keep, or_update, runs_by_key};
@@ -73,6 +74,7 @@ pub(crate) fn check(transition: &Transition) -> Result<(), Error> {
 pub(crate) async fn group(
     transaction: &DatabaseTransaction,
     changes: &[Transition],
+    recent: &Recent,
 ) -> Result<Vec<Applied>, Error> {
     let keys: BTreeSet<RunKey> = changes.iter().map(|change| change.run).collect();
     let mut group = Group::default();
@@ -81,7 +83,7 @@ pub(crate) async fn group(
     let applied = changes.iter().map(|change| group.apply(change.clone())).collect();
     write_runs(transaction, &group).await?;
     write_past(transaction, &group).await?;
-    write_outputs(transaction, &mut group).await?;
+    write_outputs(transaction, &mut group, recent).await?;
     write_tasks(transaction, &group).await?;
     Ok(applied)
 }
@@ -259,32 +261,17 @@ async fn write_past(transaction: &DatabaseTransaction, group: &Group) -> Result<
     .map_err(during(OPERATION))
 }
 
-async fn write_outputs(transaction: &DatabaseTransaction, group: &mut Group) -> Result<(), Error> {
-    let mut values = Vec::with_capacity(group.outputs.len() * 4);
-    for (run, attempt, frames) in std::mem::take(&mut group.outputs) {
-        let Some(task) = record::row_id(run.task) else {
-            continue;
-        };
-        values.extend([
-            task.into(),
-            i64::from(run.index).into(),
-            i64::from(attempt).into(),
-            Value::from(Vec::from(frames)),
-        ]);
+/// Writes outputs, equal ones once, and counts what each task has of its own.
+async fn write_outputs(
+    transaction: &DatabaseTransaction,
+    group: &mut Group,
+    recent: &Recent,
+) -> Result<(), Error> {
+    let mut sorted = recent.sort(std::mem::take(&mut group.outputs));
+    for (task, bytes) in std::mem::take(&mut sorted.kept) {
+        group.tasks.entry(task).or_default().kept += bytes_counted(bytes);
     }
-    Fat {
-        head: "INSERT INTO outputs (task_id, idx, attempt, frames) VALUES",
-        width: 4,
-        fixed: "",
-        tail: &or_update(
-            transaction.get_database_backend(),
-            "task_id, idx, attempt",
-            &["frames"],
-        ),
-    }
-    .execute(transaction, values)
-    .await
-    .map_err(during(OPERATION))
+    blobs::write(transaction, sorted, OPERATION).await
 }
 
 /// Writes the counts of each task. A group is about few tasks, so each has a statement of its own.
@@ -299,6 +286,7 @@ async fn write_tasks(transaction: &DatabaseTransaction, group: &Group) -> Result
             continue;
         }
         let mut values: Vec<Value> = tally.gains.iter().map(|gain| Value::from(*gain)).collect();
+        values.push(tally.kept.into());
         values.push(tally.finished_at.map(|at| at.0).into());
         values.push(id.into());
         transaction
@@ -321,9 +309,10 @@ fn counting(backend: DbBackend) -> String {
     }
     let places = RunState::ALL.len();
     sql.push_str(&format!(
-        "finished_at = {} WHERE id = {}",
+        "kept_bytes = kept_bytes + {}, finished_at = {} WHERE id = {}",
         mark(places + 1),
-        mark(places + 2)
+        mark(places + 2),
+        mark(places + 3)
     ));
     sql
 }

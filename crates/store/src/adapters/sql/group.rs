@@ -6,6 +6,7 @@ use bytes::Bytes;
 use muster_model::run::{Change, decide};
 use muster_model::{ExecutorId, Outcome, RunKey, RunState, TaskId, Timestamp, Transition};
 
+use super::record::bytes_counted;
 use muster_model::run::Applied;
 
 /// A run as far as changes go.
@@ -27,6 +28,8 @@ pub(crate) struct Tally {
     pub(crate) open: i64,
     /// What each state's count gains or loses, in the order of [`RunState::ALL`].
     pub(crate) gains: [i64; RunState::ALL.len()],
+    /// What it keeps more of, in bytes.
+    pub(crate) kept: i64,
     /// When its last run became terminal.
     pub(crate) finished_at: Option<Timestamp>,
 }
@@ -61,6 +64,7 @@ impl Group {
         };
         let before = run.state;
         let key = transition.run;
+        let mut kept = 0;
         match transition.change {
             Change::Start { executor } => {
                 run.started_at = Some(transition.at);
@@ -78,8 +82,10 @@ impl Group {
             }
             Change::Withdraw { outcome } => run.end = Some((outcome, transition.at)),
             Change::Settle { outcome, output } => {
-                if let Some(frames) = output {
-                    self.outputs.push((key, run.attempt, frames));
+                match output {
+                    Some(frames) => self.outputs.push((key, run.attempt, frames)),
+                    // It has a log of its own.
+                    None => kept = bytes_counted(outcome.stdout_bytes.saturating_add(outcome.stderr_bytes)),
                 }
                 run.end = Some((outcome, transition.at));
             }
@@ -87,11 +93,9 @@ impl Group {
         run.state = state;
         run.attempt = attempt;
         run.changed = true;
-        let task_done = self
-            .tasks
-            .entry(key.task)
-            .or_default()
-            .moved(before, state, transition.at);
+        let tally = self.tasks.entry(key.task).or_default();
+        tally.kept = tally.kept.saturating_add(kept);
+        let task_done = tally.moved(before, state, transition.at);
         Applied::Yes {
             state,
             attempt,

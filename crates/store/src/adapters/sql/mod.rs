@@ -4,13 +4,15 @@
 //! in their words, in [`statement`].
 
 mod apply;
+pub(crate) mod blobs;
 pub(crate) mod entity;
 mod group;
 mod host_keys;
 mod inventory;
 pub(crate) mod migration;
 pub(crate) mod read;
-mod record;
+pub(crate) mod record;
+pub(crate) mod retention;
 pub(crate) mod statement;
 mod store;
 mod submit;
@@ -37,7 +39,12 @@ pub(crate) struct Database {
 impl Database {
     /// Returns the log that is kept with a run's attempt.
     pub(crate) async fn inline_log(&self, run: RunKey, attempt: u32) -> Result<Option<Bytes>, Error> {
-        read::inline_log(&self.readers, run, attempt).await
+        blobs::log(&self.readers, run, attempt).await
+    }
+
+    /// Tells whether a log is kept with a run's attempt.
+    pub(crate) async fn has_inline_log(&self, run: RunKey, attempt: u32) -> Result<bool, Error> {
+        blobs::has_log(&self.readers, run, attempt).await
     }
 
     /// Returns the logs that are kept with a task's runs.
@@ -47,13 +54,13 @@ impl Database {
         from: u32,
         to: u32,
     ) -> Result<Vec<(u32, Bytes)>, Error> {
-        read::inline_logs(&self.readers, task, from, to).await
+        blobs::logs(&self.readers, task, from, to).await
     }
 
     /// Deletes the log that is kept with a run's attempt.
     pub(crate) async fn discard_inline(&self, run: RunKey, attempt: u32) -> Result<(), Error> {
         use entity::output;
-        if self.inline_log(run, attempt).await?.is_none() {
+        if !self.has_inline_log(run, attempt).await? {
             return Ok(());
         }
         let operation = format!("discard the output of run {run}");

@@ -12,7 +12,7 @@ use sea_orm::{
     QuerySelect, Statement,
 };
 
-use super::entity::{attempt, executor, input, output, run, task};
+use super::entity::{attempt, executor, input, run, task};
 use super::record::{self, row_id};
 use super::translate::during;
 use crate::error::Error;
@@ -28,6 +28,7 @@ pub(crate) async fn task(db: &DatabaseConnection, id: TaskId) -> Result<Option<T
         return Ok(None);
     };
     task::Entity::find_by_id(row)
+        .filter(task::Column::RemovingSince.is_null())
         .one(db)
         .await
         .map_err(during(&format!("read task {id}")))?
@@ -66,7 +67,7 @@ async fn created_at(db: &DatabaseConnection, row: i64, operation: &str) -> Resul
 }
 
 pub(crate) async fn tasks(db: &DatabaseConnection, filter: TaskFilter) -> Result<Vec<TaskRecord>, Error> {
-    let mut query = task::Entity::find();
+    let mut query = task::Entity::find().filter(task::Column::RemovingSince.is_null());
     query = match filter.state {
         Some(TaskState::Running) => query.filter(task::Column::FinishedAt.is_null()),
         Some(TaskState::Done) => query.filter(task::Column::FinishedAt.is_not_null()),
@@ -303,59 +304,6 @@ pub(crate) async fn executors(db: &DatabaseConnection) -> Result<Vec<ExecutorRec
         found.insert(row.id, alive);
     }
     Ok(found.into_values().collect())
-}
-
-/// The log that is kept with a run's attempt.
-pub(crate) async fn inline_log(
-    db: &DatabaseConnection,
-    key: RunKey,
-    attempt: u32,
-) -> Result<Option<Bytes>, Error> {
-    let Some(row) = row_id(key.task) else {
-        return Ok(None);
-    };
-    Ok(
-        output::Entity::find_by_id((row, i64::from(key.index), i64::from(attempt)))
-            .one(db)
-            .await
-            .map_err(during(&format!("read the output of run {key}")))?
-            .map(|row| Bytes::from(row.frames)),
-    )
-}
-
-/// The logs that are kept with the last attempts of a task's runs.
-pub(crate) async fn inline_logs(
-    db: &DatabaseConnection,
-    id: TaskId,
-    from: u32,
-    to: u32,
-) -> Result<Vec<(u32, Bytes)>, Error> {
-    let operation = format!("read the output of task {id}");
-    let Some(task) = row_id(id) else {
-        return Ok(Vec::new());
-    };
-    let backend = db.get_database_backend();
-    let marks = match backend {
-        DbBackend::Postgres => ["$1", "$2", "$3"],
-        _ => ["?"; 3],
-    };
-    let sql = format!(
-        "SELECT o.idx, o.frames FROM runs r JOIN outputs o \
-         ON o.task_id = r.task_id AND o.idx = r.idx AND o.attempt = r.attempt \
-         WHERE r.task_id = {} AND r.idx >= {} AND r.idx < {} ORDER BY r.idx",
-        marks[0], marks[1], marks[2]
-    );
-    let values = [task.into(), i64::from(from).into(), i64::from(to).into()];
-    let rows = db
-        .query_all_raw(Statement::from_sql_and_values(backend, sql, values))
-        .await
-        .map_err(during(&operation))?;
-    rows.into_iter()
-        .map(|row| {
-            let (idx, frames): (i64, Vec<u8>) = row.try_get_many_by_index().map_err(during(&operation))?;
-            Ok((record::run_key(task, idx)?.index, Bytes::from(frames)))
-        })
-        .collect()
 }
 
 /// Returns the engine's name, its version and the settings that durability rests on, for `ping`.

@@ -92,6 +92,7 @@ pub(crate) fn task(row: task::Model) -> Result<TaskRecord, Error> {
         created_at: Timestamp(row.created_at),
         finished_at: row.finished_at.map(Timestamp),
         cancelled_at: row.cancelled_at.map(Timestamp),
+        outputs_removed_at: row.outputs_removed_at.map(Timestamp),
         counts: Counts {
             total: count(row.runs_total)?,
             queued: count(row.runs_queued)?,

@@ -179,6 +179,22 @@ pub(crate) fn for_update(backend: DbBackend) -> &'static str {
     }
 }
 
+/// Writes the marks of values as the engine has them; `sql` holds no other `?`.
+pub(crate) fn marked(backend: DbBackend, sql: &str) -> String {
+    if backend != DbBackend::Postgres {
+        return sql.to_owned();
+    }
+    let mut numbered = String::with_capacity(sql.len() + 16);
+    for (place, part) in sql.split('?').enumerate() {
+        if place > 0 {
+            // Writing to a String cannot fail.
+            let _ = write!(numbered, "${place}");
+        }
+        numbered.push_str(part);
+    }
+    numbered
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

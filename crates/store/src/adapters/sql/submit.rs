@@ -106,6 +106,7 @@ async fn write_task(transaction: &DatabaseTransaction, new: &NewTask) -> Result<
         created_at: new.created_at,
         finished_at: None,
         cancelled_at: None,
+        outputs_removed_at: None,
         counts: muster_model::Counts {
             total,
             queued: total,

@@ -21,6 +21,7 @@ use sea_orm::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::apply;
+use super::blobs::Recent;
 use super::translate::{Phase, connection_died, is_away, lost_to_another, translate};
 use crate::error::Error;
 use muster_model::run::Applied;
@@ -214,6 +215,7 @@ fn died(operation: impl Into<String>) -> Error {
 
 /// Does jobs until it is told to close or nobody is left to ask; returns whom to tell once all is closed.
 async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
+    let recent = Recent::default();
     let mut next = waiting.recv().await;
     let mut away_at = None;
     while let Some(job) = next.take() {
@@ -225,7 +227,7 @@ async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Opti
             Job::Apply(first) => {
                 let (group, after) = gather(first, &mut waiting);
                 next = after;
-                commit(db, group).await
+                commit(db, group, &recent).await
             }
             Job::Write(job, _) => job.run(db).await,
             Job::Close(done) => {
@@ -286,7 +288,7 @@ fn output_bytes(changes: &[Transition]) -> usize {
 }
 
 /// Applies a group in one transaction and answers each of its calls.
-async fn commit(db: &DatabaseConnection, group: Vec<Call>) -> Ended {
+async fn commit(db: &DatabaseConnection, group: Vec<Call>, recent: &Recent) -> Ended {
     let mut changes = Vec::new();
     let mut callers = Vec::with_capacity(group.len());
     for call in group {
@@ -294,9 +296,10 @@ async fn commit(db: &DatabaseConnection, group: Vec<Call>) -> Ended {
         changes.extend(call.changes);
     }
     let changes = Arc::new(changes);
+    let recent = recent.clone();
     let work: Repeatable<Vec<Applied>> = Box::new(move |transaction| {
-        let changes = Arc::clone(&changes);
-        Box::pin(async move { apply::group(transaction, &changes).await })
+        let (changes, recent) = (Arc::clone(&changes), recent.clone());
+        Box::pin(async move { apply::group(transaction, &changes, &recent).await })
     });
     let result = repeat(db, "apply", work).await;
     let ended = Ended::of(&result);

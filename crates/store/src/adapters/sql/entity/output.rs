@@ -12,8 +12,10 @@ pub(crate) struct Model {
     pub(crate) idx: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) attempt: i64,
-    /// Frames of [`muster_model::output`].
+    /// Frames of [`muster_model::output`]; empty where they are a blob.
     pub(crate) frames: Vec<u8>,
+    /// The row of `output_blobs` that has the frames in place of this one.
+    pub(crate) blob: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -34,6 +34,14 @@ pub(crate) struct Model {
     pub(crate) runs_expired: i64,
     pub(crate) runs_lost: i64,
     pub(crate) runs_skipped: i64,
+    /// What its output takes, in bytes; what it shares with earlier output left out.
+    pub(crate) kept_bytes: i64,
+    /// Somebody reads its output until then.
+    pub(crate) held_until: Option<i64>,
+    /// Since when its output is not kept any more.
+    pub(crate) outputs_removed_at: Option<i64>,
+    /// Since when it is being removed, and not to be found any more.
+    pub(crate) removing_since: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
