@@ -18,6 +18,7 @@ mod demo;
 mod host_keys;
 mod hostile;
 mod inventory;
+mod keep;
 mod kill;
 mod login;
 mod malicious;

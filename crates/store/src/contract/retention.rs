@@ -193,6 +193,7 @@ pub(super) async fn a_removed_task_leaves_nothing(world: World) {
     }
     opened.outputs.finish(run, 2).await.expect("an end");
     let open = submit(&opened, "open", 2).await;
+    must(&opened, vec![start(key(open, 0), "one")]).await;
     must(&opened, vec![ended(key(open, 0), END, Some(text("same")))]).await;
 
     let removed = prune_all(&opened, older_than(DAY)).await;
@@ -236,6 +237,7 @@ pub(super) async fn a_removed_task_leaves_nothing(world: World) {
 pub(super) async fn a_task_that_is_not_done_is_never_removed(world: World) {
     let opened = world.open().await;
     let id = submit(&opened, "r", 2).await;
+    must(&opened, vec![start(key(id, 0), "one")]).await;
     must(&opened, vec![ended(key(id, 0), END, Some(text("x")))]).await;
     let everything = Limits {
         tasks_before: Some(LATER),

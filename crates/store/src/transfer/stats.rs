@@ -141,11 +141,11 @@ async fn of(side: &Side) -> Result<Stats, Error> {
             .then_with(|| one.name.cmp(&other.name))
     });
     let (bytes, free_bytes) = whole(db).await.map_err(&failed)?;
-    let [alone_count, alone_bytes] = pair(db, "LENGTH(frames)", "outputs WHERE blob IS NULL")
+    let [alone_count, alone_bytes] = pair(db, "LENGTH(frames)", "outputs WHERE shared IS NULL")
         .await
         .map_err(&failed)?;
     let [count, shared_bytes] = pair(db, "bytes", "output_blobs").await.map_err(&failed)?;
-    let pointing = "outputs o JOIN output_blobs b ON b.hash = o.blob";
+    let pointing = "outputs o JOIN output_blobs b ON b.hash = o.shared";
     let [runs, would_be_bytes] = pair(db, "b.bytes", pointing).await.map_err(&failed)?;
     let pieces = "(SELECT MAX(ends) AS log_end FROM output_chunks GROUP BY task_id, idx, attempt) l";
     let [log_count, log_bytes] = pair(db, "log_end", pieces).await.map_err(&failed)?;

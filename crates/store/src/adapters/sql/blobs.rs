@@ -181,10 +181,10 @@ pub(crate) async fn write(
         ]);
     }
     Fat {
-        head: "INSERT INTO outputs (task_id, idx, attempt, frames, blob) VALUES",
+        head: "INSERT INTO outputs (task_id, idx, attempt, frames, shared) VALUES",
         width: 5,
         fixed: "",
-        tail: &or_update(backend, "task_id, idx, attempt", &["frames", "blob"]),
+        tail: &or_update(backend, "task_id, idx, attempt", &["frames", "shared"]),
     }
     .execute(transaction, values)
     .await
@@ -209,8 +209,8 @@ async fn move_to_blob(
     let backend = transaction.get_database_backend();
     let sql = marked(
         backend,
-        "UPDATE outputs SET frames = ?, blob = ? \
-         WHERE task_id = ? AND idx = ? AND attempt = ? AND blob IS NULL AND frames = ?",
+        "UPDATE outputs SET frames = ?, shared = ? \
+         WHERE task_id = ? AND idx = ? AND attempt = ? AND shared IS NULL AND frames = ?",
     );
     let values = [
         Value::from(Vec::<u8>::new()),
@@ -236,7 +236,7 @@ pub(crate) async fn log(db: &DatabaseConnection, key: RunKey, attempt: u32) -> R
     let backend = db.get_database_backend();
     let sql = marked(
         backend,
-        "SELECT o.frames, o.blob, b.frames FROM outputs o LEFT JOIN output_blobs b ON b.hash = o.blob \
+        "SELECT o.frames, o.shared, b.frames FROM outputs o LEFT JOIN output_blobs b ON b.hash = o.shared \
          WHERE o.task_id = ? AND o.idx = ? AND o.attempt = ?",
     );
     let values = [
@@ -294,7 +294,7 @@ pub(crate) async fn logs(
     let backend = db.get_database_backend();
     let sql = marked(
         backend,
-        "SELECT o.idx, o.frames, o.blob FROM runs r JOIN outputs o \
+        "SELECT o.idx, o.frames, o.shared FROM runs r JOIN outputs o \
          ON o.task_id = r.task_id AND o.idx = r.idx AND o.attempt = r.attempt \
          WHERE r.task_id = ? AND r.idx >= ? AND r.idx < ? ORDER BY r.idx",
     );

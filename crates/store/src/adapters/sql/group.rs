@@ -9,6 +9,9 @@ use muster_model::{ExecutorId, Outcome, RunKey, RunState, TaskId, Timestamp, Tra
 use super::record::bytes_counted;
 use muster_model::run::Applied;
 
+/// A log counts as no more than this, whatever its host claims to have written: the sum over a task has 63 bits.
+const MOST_KEPT: u64 = 1 << 40;
+
 /// A run as far as changes go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
@@ -85,7 +88,10 @@ impl Group {
                 match output {
                     Some(frames) => self.outputs.push((key, run.attempt, frames)),
                     // It has a log of its own.
-                    None => kept = bytes_counted(outcome.stdout_bytes.saturating_add(outcome.stderr_bytes)),
+                    None => {
+                        let bytes = outcome.stdout_bytes.saturating_add(outcome.stderr_bytes);
+                        kept = bytes_counted(bytes.min(MOST_KEPT));
+                    }
                 }
                 run.end = Some((outcome, transition.at));
             }

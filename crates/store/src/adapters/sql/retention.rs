@@ -259,7 +259,7 @@ impl Retention for Keeper {
         loop {
             let sql = format!(
                 "SELECT hash FROM output_blobs b WHERE hash > ? AND NOT EXISTS \
-                 (SELECT 1 FROM outputs o WHERE o.blob = b.hash) ORDER BY hash LIMIT {BLOBS}"
+                 (SELECT 1 FROM outputs o WHERE o.shared = b.hash) ORDER BY hash LIMIT {BLOBS}"
             );
             let rows = self
                 .query(&sql, vec![behind.as_str().into()])
@@ -306,7 +306,7 @@ fn unshared(transaction: &DatabaseTransaction, hashes: Vec<String>) -> BoxFuture
         let sql = marked(
             backend,
             "DELETE FROM output_blobs WHERE hash = ? AND NOT EXISTS \
-             (SELECT 1 FROM outputs o WHERE o.blob = output_blobs.hash)",
+             (SELECT 1 FROM outputs o WHERE o.shared = output_blobs.hash)",
         );
         for hash in values {
             let statement = Statement::from_sql_and_values(backend, &sql, [hash]);

@@ -15,7 +15,7 @@ pub(crate) struct Model {
     /// Frames of [`muster_model::output`]; empty where they are a blob.
     pub(crate) frames: Vec<u8>,
     /// The row of `output_blobs` that has the frames in place of this one.
-    pub(crate) blob: Option<String>,
+    pub(crate) shared: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -21,14 +21,14 @@ impl MigrationTrait for Migration {
             .col(long_bytes(manager, "frames").not_null());
         create_table(manager, "output_blobs", blobs).await?;
 
-        add_column(manager, "outputs", maybe_short("blob", blobs::HASH)).await?;
+        add_column(manager, "outputs", maybe_short("shared", blobs::HASH)).await?;
         // Who points at a blob. Most outputs point at none.
         let mut pointing = Index::create();
-        pointing.col(Alias::new("blob"));
+        pointing.col(Alias::new("shared"));
         if manager.get_database_backend() != DbBackend::MySql {
-            pointing.cond_where(Expr::cust("blob IS NOT NULL"));
+            pointing.cond_where(Expr::cust("shared IS NOT NULL"));
         }
-        create_index(manager, "outputs", "outputs_blob", pointing).await?;
+        create_index(manager, "outputs", "outputs_shared", pointing).await?;
 
         for column in [
             number("kept_bytes").default(0).take(),
