@@ -1,7 +1,8 @@
 //! Copies, backups, and what is refused.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::panic::AssertUnwindSafe;
 
+use futures_util::FutureExt;
 use muster_model::{ErrorKind, RunKey, TaskId, Timestamp};
 use tempfile::TempDir;
 
@@ -164,30 +165,23 @@ pub(super) async fn an_unfinished_copy_is_refused_until_it_is_made_again(world: 
     world.open().await.store.close().await;
 }
 
-/// Begins a copy and drops it at a step.
+/// Begins a copy and ends it at a step, in the middle of whatever it does then.
 async fn interrupted(from: &str, to: &str, step: &str) {
-    let reached = AtomicBool::new(false);
+    struct Interrupted;
     let told = |doing: &str, _: u64| {
         if doing == step {
-            reached.store(true, Ordering::SeqCst);
+            std::panic::panic_any(Interrupted);
         }
     };
     let source = Source {
         url: from,
         live: false,
     };
-    let mut work = std::pin::pin!(copy(source, to, &told));
-    let dropped = std::future::poll_fn(|context| {
-        if reached.load(Ordering::SeqCst) {
-            return std::task::Poll::Ready(true);
-        }
-        let done = work.as_mut().poll(context).is_ready();
-        if done || reached.load(Ordering::SeqCst) {
-            return std::task::Poll::Ready(!done);
-        }
-        std::task::Poll::Pending
-    });
-    assert!(dropped.await, "the copy came to its end before '{step}'");
+    let ended = AssertUnwindSafe(copy(source, to, &told)).catch_unwind().await;
+    let Err(panic) = ended else {
+        panic!("the copy never came to '{step}'");
+    };
+    assert!(panic.is::<Interrupted>(), "the copy panicked by itself");
 }
 
 pub(super) async fn a_source_at_work_is_refused_unless_that_is_wanted(world: World) {
