@@ -142,6 +142,8 @@ pub struct Parts<'a> {
 pub struct Host {
     /// Name, address, user, credential; then the keys of labels, each with its value.
     texts: Texts,
+    /// How long the name is: it is asked for most of all.
+    name: usize,
     port: Option<u16>,
     reach: Option<Reach>,
 }
@@ -167,6 +169,7 @@ impl Host {
             .chain(labels.map(|text| Some(text.0.as_ref())));
         Ok(Self {
             texts: Texts::of(texts).ok_or(Error::TooLarge)?,
+            name: parts.name.len(),
             port: parts.port,
             reach: parts.reach,
         })
@@ -206,7 +209,7 @@ impl Host {
 
 impl selector::Host for Host {
     fn name(&self) -> &str {
-        self.texts.get(0).unwrap_or_default()
+        self.texts.text.get(..self.name).unwrap_or_default()
     }
 
     fn address(&self) -> Option<&str> {
