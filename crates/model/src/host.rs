@@ -18,6 +18,35 @@ impl HostName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Tells whether a text is a name.
+    ///
+    /// # Errors
+    ///
+    /// Where it is none.
+    pub fn check(text: &str) -> Result<(), InvalidTarget> {
+        let shown = || text.chars().take(80).collect::<String>();
+        let belongs =
+            |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'%');
+        if text.is_empty() {
+            return Err(InvalidTarget::Empty);
+        }
+        if text.len() > 253 {
+            return Err(InvalidTarget::TooLong(shown()));
+        }
+        if text.starts_with('-') {
+            return Err(InvalidTarget::Name(shown()));
+        }
+        let fits = text.bytes().all(belongs)
+            || text
+                .chars()
+                .all(|c| c.is_alphanumeric() || u8::try_from(c).is_ok_and(belongs));
+        if fits {
+            Ok(())
+        } else {
+            Err(InvalidTarget::Name(shown()))
+        }
+    }
 }
 
 impl std::borrow::Borrow<str> for HostName {
@@ -44,21 +73,7 @@ impl TryFrom<String> for HostName {
     type Error = InvalidTarget;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let shown = || text.chars().take(80).collect::<String>();
-        if text.is_empty() {
-            return Err(InvalidTarget::Empty);
-        }
-        if text.len() > 253 {
-            return Err(InvalidTarget::TooLong(shown()));
-        }
-        if text.starts_with('-')
-            || !text
-                .chars()
-                .all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%'))
-        {
-            return Err(InvalidTarget::Name(shown()));
-        }
-        Ok(Self(text))
+        Self::check(&text).map(|()| Self(text))
     }
 }
 

@@ -85,6 +85,15 @@ macro_rules! name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Tells whether a text is a name.
+            ///
+            /// # Errors
+            ///
+            /// Where it is none.
+            pub fn check(text: &str) -> Result<(), InvalidName> {
+                check($what, text)
+            }
         }
 
         impl std::borrow::Borrow<str> for $name {

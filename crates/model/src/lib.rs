@@ -1,6 +1,7 @@
 //! The words of Muster: hosts, host patterns, tasks, runs and their state machine, events, ids, limits
 //! and the types that cross the HTTP API. Pure: no I/O, no async, no clock.
 
+pub mod compact;
 pub mod error_kind;
 pub mod event;
 pub mod facts;

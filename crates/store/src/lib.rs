@@ -20,6 +20,6 @@ pub use port::{HostKeys, Inventory, Outputs, Retention, Store, Vault};
 pub use schema::{Schema, migrate, schema};
 pub use types::vault::{Put, Removed, SealedCredential, VaultKey};
 pub use types::{
-    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, HostKeyRecord, KeysRevision, NewTask,
-    OpenRun, Revision, RunFilter, ShownKey, Submitted, TaskFilter, TaskInput,
+    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, HostKeyRecord, KeysRevision,
+    KnownFacts, NewTask, OpenRun, Revision, RunFilter, ShownKey, Submitted, TaskFilter, TaskInput,
 };

@@ -4,6 +4,7 @@ pub mod retention;
 pub mod vault;
 
 use bytes::Bytes;
+use muster_model::compact;
 use muster_model::facts::Facts;
 use muster_model::host::HostRecord;
 use muster_model::host_key::{HostKey, SeenKey};
@@ -184,6 +185,17 @@ pub struct HostFacts {
     pub gathered_at: Timestamp,
 }
 
+/// What a host said of itself, in little memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownFacts {
+    /// The host.
+    pub host: HostName,
+    /// What it said.
+    pub facts: compact::Facts,
+    /// When.
+    pub gathered_at: Timestamp,
+}
+
 /// What is new in the inventory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostChanges {
@@ -191,10 +203,10 @@ pub struct HostChanges {
     pub revision: Revision,
     /// Whether this is the whole inventory, and what is not in it is gone.
     pub whole: bool,
-    /// Hosts.
-    pub hosts: Vec<HostRecord>,
-    /// Facts.
-    pub facts: Vec<HostFacts>,
+    /// Hosts, in no order.
+    pub hosts: Vec<compact::Host>,
+    /// Facts, in no order.
+    pub facts: Vec<KnownFacts>,
 }
 
 /// How far the changes of host keys are.

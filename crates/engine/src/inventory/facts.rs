@@ -76,22 +76,24 @@ impl Core {
 
     /// Returns what the targets said of themselves, in their order; every host by name where nothing is named.
     pub(crate) async fn facts(&self, targets: &Targets) -> Result<Vec<wire::HostFacts>, Problem> {
-        let fleet = self.copy.fleet(self.rooms.database.inventory.as_ref()).await?;
+        let inventory = self.rooms.database.inventory.as_ref();
+        let fleet = self.copy.fleet(inventory, &self.tasks).await?;
         let names = if *targets == Targets::default() {
-            let mut names: Vec<String> = fleet.names().map(ToString::to_string).collect();
+            let mut names: Vec<String> = fleet.names().map(str::to_owned).collect();
             names.sort();
             names
         } else {
             self.resolve(targets).await?
         };
-        let known = names.iter().filter_map(|name| fleet.host(name)?.facts.as_ref());
-        Ok(known
-            .map(|said| wire::HostFacts {
-                host: said.host.clone(),
-                gathered_at: said.gathered_at,
-                facts: said.facts.clone(),
+        let told = names.iter().filter_map(|name| {
+            let said = fleet.host(name)?.1?;
+            Some(wire::HostFacts {
+                host: name.parse().ok()?,
+                gathered_at: said.at,
+                facts: said.facts.record(),
             })
-            .collect())
+        });
+        Ok(told.collect())
     }
 }
 

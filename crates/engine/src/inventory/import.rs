@@ -5,6 +5,7 @@ use muster_model::problem::Code;
 use muster_model::wire::{Import, ImportReport};
 use muster_model::{ErrorKind, Problem, limits};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::plan::{Plan, plan};
 use super::verbs::{check, wrong};
@@ -28,6 +29,8 @@ impl Core {
     /// Compares a document with the inventory, and takes it over in one transaction unless that is only to be said.
     pub(crate) async fn import(&self, import: Import) -> Result<ImportReport, Problem> {
         check_document(&import.document)?;
+        // A large document is in memory once, however often it is compared.
+        let import = Arc::new(import);
         let inventory = &self.rooms.database.inventory;
         let mut tries = 0;
         loop {
@@ -52,12 +55,12 @@ impl Core {
         }
     }
 
-    async fn compare(&self, import: &Import) -> Result<Plan, Problem> {
+    async fn compare(&self, import: &Arc<Import>) -> Result<Plan, Problem> {
         let Document { hosts, groups } = self.document().await?;
-        let (document, prune) = (import.document.clone(), import.prune);
+        let import = Arc::clone(import);
         // A hundred thousand hosts take their time: not on a thread that others wait for.
         let compared = self.tasks.blocking("compare inventories", move || {
-            plan(document, hosts, groups, prune)
+            plan(&import.document, hosts, groups, import.prune)
         });
         compared.await.ok_or_else(|| {
             Problem::new(

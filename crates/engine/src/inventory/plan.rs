@@ -17,10 +17,10 @@ pub(super) struct Plan {
 
 /// Compares a document with the inventory. Without `prune` nothing goes away: what the document does not speak of
 /// stays, down to single labels.
-pub(super) fn plan(document: Document, hosts: Vec<HostRecord>, groups: Vec<Group>, prune: bool) -> Plan {
+pub(super) fn plan(document: &Document, hosts: Vec<HostRecord>, groups: Vec<Group>, prune: bool) -> Plan {
     let mut plan = Plan::default();
-    plan.hosts(document.hosts, hosts, prune);
-    plan.groups(document.groups, groups, prune);
+    plan.hosts(&document.hosts, hosts, prune);
+    plan.groups(&document.groups, groups, prune);
     plan
 }
 
@@ -36,20 +36,20 @@ impl Plan {
         }
     }
 
-    fn hosts(&mut self, new: Vec<HostRecord>, known: Vec<HostRecord>, prune: bool) {
-        let new: BTreeMap<HostName, HostRecord> =
-            new.into_iter().map(|host| (host.name.clone(), host)).collect();
+    fn hosts(&mut self, new: &[HostRecord], known: Vec<HostRecord>, prune: bool) {
+        let new: BTreeMap<&HostName, &HostRecord> = new.iter().map(|host| (&host.name, host)).collect();
         let mut known: BTreeMap<HostName, HostRecord> =
             known.into_iter().map(|host| (host.name.clone(), host)).collect();
         let mut tally = Difference::default();
         let (mut added, mut put) = (Vec::new(), Vec::new());
         for (name, host) in new {
-            let Some(before) = known.remove(&name) else {
+            let Some(before) = known.remove(name) else {
                 tally.added += 1;
                 self.step("host", name.as_str(), Does::Add, Vec::new());
-                added.push(host);
+                added.push(host.clone());
                 continue;
             };
+            let host = host.clone();
             let after = if prune { host } else { merged(&before, host) };
             if after == before {
                 tally.unchanged += 1;
@@ -74,13 +74,12 @@ impl Plan {
         self.report.hosts = tally;
     }
 
-    fn groups(&mut self, new: Vec<Group>, known: Vec<Group>, prune: bool) {
+    fn groups(&mut self, new: &[Group], known: Vec<Group>, prune: bool) {
         let mut known: BTreeMap<GroupName, Group> = known
             .into_iter()
             .map(|group| (group.name.clone(), group))
             .collect();
-        let new: BTreeMap<GroupName, Group> =
-            new.into_iter().map(|group| (group.name.clone(), group)).collect();
+        let new: BTreeMap<&GroupName, &Group> = new.iter().map(|group| (&group.name, group)).collect();
         let mut tally = Difference::default();
         let mut made: BTreeSet<GroupName> = BTreeSet::new();
         let mut moves = Moves::default();
@@ -93,13 +92,13 @@ impl Plan {
                     .filter(|inner| !known.contains_key(*inner))
                     .cloned(),
             );
-            let before = known.get(&name);
-            let change = moves.compare(&name, before, &group, prune);
+            let before = known.get(name);
+            let change = moves.compare(name, before, group, prune);
             match before {
                 None => {
                     tally.added += 1;
                     self.step("group", name.as_str(), Does::Add, change);
-                    made.insert(name);
+                    made.insert(name.clone());
                 }
                 Some(_) if change.is_empty() => tally.unchanged += 1,
                 Some(_) => {
@@ -107,8 +106,8 @@ impl Plan {
                     self.step("group", name.as_str(), Does::Change, change);
                 }
             }
-            moves.named.insert(group.name);
-            moves.named.extend(group.groups);
+            moves.named.insert(group.name.clone());
+            moves.named.extend(group.groups.iter().cloned());
         }
         known.retain(|name, _| !moves.named.contains(name));
         if prune {
@@ -307,7 +306,7 @@ mod tests {
     #[test]
     fn without_prune_nothing_goes_away() {
         let (hosts, groups) = inventory();
-        let plan = plan(document(), hosts, groups, false);
+        let plan = plan(&document(), hosts, groups, false);
         let tally = |added, changed, unchanged, removed, left| Difference {
             added,
             changed,
@@ -348,7 +347,7 @@ mod tests {
     #[test]
     fn with_prune_the_inventory_is_what_the_document_says() {
         let (hosts, groups) = inventory();
-        let plan = plan(document(), hosts, groups, true);
+        let plan = plan(&document(), hosts, groups, true);
         assert_eq!((plan.report.hosts.removed, plan.report.groups.removed), (1, 1));
         assert!(plan.edits.contains(&Edit::RemoveHosts(vec!["gone".to_owned()])));
         assert!(
@@ -369,7 +368,7 @@ mod tests {
             groups: groups.clone(),
         };
         for prune in [false, true] {
-            let plan = plan(same.clone(), hosts.clone(), groups.clone(), prune);
+            let plan = plan(&same, hosts.clone(), groups.clone(), prune);
             assert_eq!(plan.edits, []);
             assert_eq!(plan.report.steps, []);
         }

@@ -4,16 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use muster_model::host::HostRecord;
-use muster_model::inventory::GroupName;
 use muster_model::pattern;
 use muster_model::problem::Code;
-use muster_model::selector::{Gathered, Selector, Subject};
+use muster_model::selector::{Gathered, Host, Selector, Subject};
 use muster_model::wire::{Explained, Explanations, Targets};
 use muster_model::{Problem, Target, Timestamp};
 use muster_runtime::clock;
-use muster_store::HostFacts;
 
-use super::copy::{Fleet, Known, Membership};
+use super::copy::{Fleet, Membership, Said};
 use crate::core::Core;
 
 /// A selector with all that it may ask about hosts.
@@ -25,55 +23,51 @@ struct Choice {
 }
 
 impl Choice {
-    fn fits(&self, host: &HostRecord, facts: Option<&HostFacts>) -> bool {
-        self.selector.matches(&self.subject(host, facts))
+    fn fits(&self, host: &dyn Host, said: Option<&Said>) -> bool {
+        self.selector.matches(&self.subject(host, said))
     }
 
-    fn subject<'a>(&'a self, host: &'a HostRecord, facts: Option<&'a HostFacts>) -> Subject<'a, GroupName> {
+    fn subject<'a>(&'a self, host: &'a dyn Host, said: Option<&'a Said>) -> Subject<'a, Arc<str>> {
         Subject {
             host,
-            groups: self.membership.groups_of(host.name.as_str()),
-            facts: facts.map(|said| Gathered {
+            groups: self.membership.groups_of(host.name()),
+            facts: said.map(|said| Gathered {
                 facts: &said.facts,
-                at: said.gathered_at,
+                at: said.at,
             }),
             now: self.now,
         }
     }
 
-    fn fits_known(&self, known: &Known) -> bool {
-        self.fits(&known.record, known.facts.as_deref())
-    }
-
     /// Does `work` with what is known of a target; of a host that is not in the inventory that is its name.
-    fn with<T>(&self, target: &str, work: impl FnOnce(&HostRecord, Option<&HostFacts>) -> T) -> Option<T> {
+    fn with<T>(&self, target: &str, work: impl FnOnce(&dyn Host, Option<&Said>) -> T) -> Option<T> {
         let name = match target.parse::<Target>() {
             Ok(target) => target.host,
             Err(_) => return None,
         };
         Some(match self.fleet.host(name.as_str()) {
-            Some(known) => work(&known.record, known.facts.as_deref()),
+            Some((host, said)) => work(host, said),
             None => work(&HostRecord::named(name), None),
         })
     }
 
     /// Returns every host of the inventory that fits, in the order of the pattern language.
     fn of_all(&self) -> Vec<String> {
-        let fitting = self.fleet.hosts().filter(|known| self.fits_known(known));
-        let mut names: Vec<String> = fitting.map(|known| known.record.name.to_string()).collect();
+        let fitting = self.fleet.hosts().filter(|(host, said)| self.fits(*host, *said));
+        let mut names: Vec<String> = fitting.map(|(host, _)| host.name().to_owned()).collect();
         pattern::sort(&mut names);
         names
     }
 
     fn of(&self, hosts: Vec<String>) -> Vec<String> {
-        let fits = |host: &String| self.with(host, |record, facts| self.fits(record, facts)) == Some(true);
+        let fits = |host: &String| self.with(host, |host, said| self.fits(host, said)) == Some(true);
         hosts.into_iter().filter(fits).collect()
     }
 
     /// Returns the comparisons that decided about a target.
     fn why(&self, target: &str) -> (bool, Vec<String>) {
-        let told = self.with(target, |record, facts| {
-            let explained = self.selector.explain(&self.subject(record, facts));
+        let told = self.with(target, |host, said| {
+            let explained = self.selector.explain(&self.subject(host, said));
             let parts = explained.decisive().into_iter().map(|part| {
                 let truth = if part.truth { "yes" } else { "no" };
                 match &part.saw {
@@ -94,10 +88,14 @@ impl Core {
                 .hint("docs/guide/selectors.md tells the fields and the operators")
         })?;
         let inventory = self.rooms.database.inventory.as_ref();
+        let (fleet, membership) = tokio::try_join!(
+            self.copy.fleet(inventory, &self.tasks),
+            self.copy.membership(inventory, &self.tasks)
+        )?;
         Ok(Choice {
             selector,
-            fleet: self.copy.fleet(inventory).await?,
-            membership: self.copy.membership(inventory).await?,
+            fleet,
+            membership,
             now: clock::now(),
         })
     }

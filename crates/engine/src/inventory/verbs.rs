@@ -112,7 +112,7 @@ impl Core {
         let Some(prefix) = prefix.strip_prefix('@') else {
             return inventory.host_names(prefix, limit).await.map_err(failed);
         };
-        let membership = self.copy.membership(inventory.as_ref()).await?;
+        let membership = self.copy.membership(inventory.as_ref(), &self.tasks).await?;
         let mut names: Vec<String> = membership
             .groups()
             .filter(|name| name.as_str().starts_with(prefix))
@@ -146,7 +146,7 @@ impl Core {
         let hosts: Vec<String> = if group.groups.is_empty() {
             group.hosts.into_iter().map(String::from).collect()
         } else {
-            let membership = self.copy.membership(inventory.as_ref()).await?;
+            let membership = self.copy.membership(inventory.as_ref(), &self.tasks).await?;
             let inside: BTreeSet<&HostName> = membership.hosts_in(name).unwrap_or_default();
             inside.into_iter().map(ToString::to_string).collect()
         };

@@ -136,7 +136,7 @@ impl Core {
         let store = &self.rooms.database.inventory;
         let mut inventory = Inventory::default();
         if groups_named || all_named {
-            inventory.membership = Some(self.copy.membership(store.as_ref()).await?);
+            inventory.membership = Some(self.copy.membership(store.as_ref(), &self.tasks).await?);
         }
         if all_named {
             let hosts = store.host_names("", u32::MAX).await;

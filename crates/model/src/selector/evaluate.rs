@@ -5,11 +5,10 @@ use std::cmp::Ordering;
 use super::expression::{Expression, Selector, Test};
 use super::field::{Field, Source};
 use super::glob;
+use super::known::{Host, Mounted, System, Word};
 use super::number::Number;
 use super::token::Operator;
 use super::version;
-use crate::facts::{Disk, Facts};
-use crate::host::HostRecord;
 use crate::inventory::GroupName;
 use crate::{Reach, Timestamp};
 
@@ -17,7 +16,7 @@ use crate::{Reach, Timestamp};
 #[derive(Debug)]
 pub struct Subject<'a, G = GroupName> {
     /// The host.
-    pub host: &'a HostRecord,
+    pub host: &'a dyn Host,
     /// The names of the groups that it is in: those that name it and those that hold such a group.
     pub groups: &'a [G],
     /// What is known of its system.
@@ -30,7 +29,7 @@ pub struct Subject<'a, G = GroupName> {
 #[derive(Clone, Copy, Debug)]
 pub struct Gathered<'a> {
     /// The facts.
-    pub facts: &'a Facts,
+    pub facts: &'a dyn System,
     /// When.
     pub at: Timestamp,
 }
@@ -59,14 +58,14 @@ impl Expression {
 }
 
 impl<'a, G: AsRef<str>> Subject<'a, G> {
-    fn known(&self) -> Option<&'a Facts> {
+    fn known(&self) -> Option<&'a dyn System> {
         self.facts.map(|gathered| gathered.facts)
     }
 
     /// Tells whether there is a value, or anything in a list.
     fn has(&self, field: &Field) -> bool {
         match field.entry.source {
-            Source::Addresses => self.known().is_some_and(|facts| !facts.addresses.is_empty()),
+            Source::Addresses => self.known().is_some_and(|facts| !facts.addresses().is_empty()),
             Source::Groups | Source::OsLike => self.any_name(field, |_| true) == Some(true),
             _ => self.text(field).is_some() || self.number(field).is_some(),
         }
@@ -103,7 +102,7 @@ impl<'a, G: AsRef<str>> Subject<'a, G> {
             },
             Test::Contains(wanted) => self.any_name(field, |name| name == wanted),
             Test::Network(network) => {
-                let addresses = &self.known()?.addresses;
+                let addresses = self.known()?.addresses();
                 Some(addresses.iter().any(|address| network.contains(address)))
             }
         }
@@ -123,17 +122,17 @@ impl<'a, G: AsRef<str>> Subject<'a, G> {
         let float = |number: u64| number as f64;
         let facts = self.known();
         match field.entry.source {
-            Source::Port => self.host.port.map(f64::from),
+            Source::Port => self.host.port().map(f64::from),
             Source::Label => {
-                let label = self.host.labels.get(&field.key)?;
+                let label = self.host.label(&field.key)?;
                 label.parse().ok().filter(|number: &f64| number.is_finite())
             }
-            Source::Cpus => facts?.cpus.map(f64::from),
-            Source::Memory => facts?.mem_bytes.map(float),
-            Source::Swap => facts?.swap_bytes.map(float),
+            Source::Cpus => facts?.cpus().map(f64::from),
+            Source::Memory => facts?.mem_bytes().map(float),
+            Source::Swap => facts?.swap_bytes().map(float),
             Source::DiskFree => disk(facts?, &field.key).map(|disk| float(disk.free_bytes)),
             Source::DiskSize => disk(facts?, &field.key).map(|disk| float(disk.size_bytes)),
-            Source::Uptime => facts?.uptime_s.map(float),
+            Source::Uptime => facts?.uptime_s().map(float),
             Source::FactsAge => Some(self.now.since(self.facts?.at).as_secs_f64()),
             _ => None,
         }
@@ -143,45 +142,54 @@ impl<'a, G: AsRef<str>> Subject<'a, G> {
     fn any_name(&self, field: &Field, is_it: impl Fn(&str) -> bool) -> Option<bool> {
         match field.entry.source {
             Source::Groups => Some(self.groups.iter().any(|group| is_it(group.as_ref()))),
-            Source::OsLike => Some(self.known()?.os.like.iter().any(|name| is_it(name))),
+            Source::OsLike => Some(like(self.known()?).any(is_it)),
             _ => None,
         }
     }
 }
 
-fn text_of<'a>(host: &'a HostRecord, facts: Option<&'a Facts>, field: &Field) -> Option<&'a str> {
-    match field.entry.source {
-        Source::Name => Some(host.name.as_str()),
-        Source::Address => Some(host.address.as_deref().unwrap_or(host.name.as_str())),
-        Source::User => host.user.as_deref(),
-        Source::Reach => Some(match host.reach {
-            Some(Reach::Local) => "local",
-            Some(Reach::Agent) => "agent",
-            Some(Reach::Ssh) | None => "ssh",
-        }),
-        Source::Credential => host.credential.as_ref().map(|name| name.as_str()),
-        Source::Label => host.labels.get(&field.key).map(String::as_str),
-        Source::OsId => facts?.os.id.as_deref(),
-        Source::OsVersion => facts?.os.version.as_deref(),
-        Source::OsName => facts?.os.name.as_deref(),
-        Source::Kernel => facts?.kernel.as_deref(),
-        Source::KernelRelease => facts?.kernel_release.as_deref(),
-        Source::Arch => facts?.arch.as_deref(),
-        Source::Hostname => facts?.hostname.as_deref(),
-        Source::Virt => facts?.virt.as_deref(),
-        Source::Pkg => facts?.pkg.as_deref(),
-        Source::Init => facts?.init.as_deref(),
-        _ => None,
-    }
+fn text_of<'a>(host: &'a dyn Host, facts: Option<&'a dyn System>, field: &Field) -> Option<&'a str> {
+    let word = match field.entry.source {
+        Source::Name => return Some(host.name()),
+        Source::Address => return Some(host.address().unwrap_or(host.name())),
+        Source::User => return host.user(),
+        Source::Reach => {
+            return Some(match host.reach() {
+                Some(Reach::Local) => "local",
+                Some(Reach::Agent) => "agent",
+                Some(Reach::Ssh) | None => "ssh",
+            });
+        }
+        Source::Credential => return host.credential(),
+        Source::Label => return host.label(&field.key),
+        Source::OsId => Word::OsId,
+        Source::OsVersion => Word::OsVersion,
+        Source::OsName => Word::OsName,
+        Source::Kernel => Word::Kernel,
+        Source::KernelRelease => Word::KernelRelease,
+        Source::Arch => Word::Arch,
+        Source::Hostname => Word::Hostname,
+        Source::Virt => Word::Virt,
+        Source::Pkg => Word::Pkg,
+        Source::Init => Word::Init,
+        _ => return None,
+    };
+    facts?.word(word)
+}
+
+/// Returns the systems that one says it is like.
+pub(super) fn like(facts: &dyn System) -> impl Iterator<Item = &str> {
+    (0..).map_while(|place| facts.like(place))
 }
 
 /// Returns the file system that holds a path: of the mounts above it the nearest.
-fn disk<'a>(facts: &'a Facts, path: &str) -> Option<&'a Disk> {
+fn disk<'a>(facts: &'a dyn System, path: &str) -> Option<Mounted<'a>> {
     let holds = |mount: &str| match path.strip_prefix(mount.trim_end_matches('/')) {
         Some(rest) => rest.is_empty() || rest.starts_with('/'),
         None => false,
     };
-    let above = facts.disks.iter().filter(|disk| holds(&disk.mount));
+    let disks = (0..).map_while(|place| facts.disk(place));
+    let above = disks.filter(|disk| holds(disk.mount));
     above.max_by_key(|disk| disk.mount.len())
 }
 

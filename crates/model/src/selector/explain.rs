@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::error::clipped;
-use super::evaluate::Subject;
+use super::evaluate::{Subject, like};
 use super::expression::{Expression, Selector, quoted};
 use super::field::{Field, Holds, Source};
 use super::number::Measure;
@@ -132,8 +132,8 @@ impl<G: AsRef<str>> Subject<'_, G> {
         }
         let value = match (field.entry.source, facts) {
             (Source::Groups, _) => Some(list(self.groups.iter().map(|group| quoted(group.as_ref())))),
-            (Source::OsLike, Some(facts)) => Some(list(facts.os.like.iter().map(|name| quoted(name)))),
-            (Source::Addresses, Some(facts)) => Some(list(facts.addresses.iter().map(ToString::to_string))),
+            (Source::OsLike, Some(facts)) => Some(list(like(facts).map(quoted))),
+            (Source::Addresses, Some(facts)) => Some(list(facts.addresses().iter().map(ToString::to_string))),
             _ => match field.entry.holds {
                 Holds::Number { measure, .. } => self
                     .number(field)

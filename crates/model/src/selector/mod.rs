@@ -14,6 +14,7 @@ mod explain;
 mod expression;
 mod field;
 mod glob;
+mod known;
 mod number;
 mod parse;
 mod token;
@@ -26,6 +27,7 @@ pub use error::Error;
 pub use evaluate::{Gathered, Subject};
 pub use explain::Explanation;
 pub use expression::{Needs, Selector};
+pub use known::{Host, Mounted, System, Word};
 
 /// The longest selector, in bytes.
 pub const SELECTOR_BYTES: usize = 64 * 1024;

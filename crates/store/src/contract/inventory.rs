@@ -10,7 +10,7 @@ use muster_model::{ErrorKind, HostName, Reach, Timestamp};
 use super::World;
 use super::world::HOSTILE;
 use crate::open::Opened;
-use crate::types::{Changed, Edit, HostFacts};
+use crate::types::{Changed, Edit, HostChanges, HostFacts};
 
 fn named(text: &str) -> HostName {
     text.parse().unwrap()
@@ -422,6 +422,91 @@ pub(super) async fn facts_are_kept_for_hosts_of_the_inventory(world: World) {
     );
 }
 
+/// Returns what has changed as records, by name.
+fn told(changes: &HostChanges) -> (Vec<HostRecord>, Vec<HostFacts>) {
+    let mut hosts: Vec<HostRecord> = changes.hosts.iter().map(|host| host.record().unwrap()).collect();
+    hosts.sort_by(|one, other| one.name.cmp(&other.name));
+    let facts = changes.facts.iter().map(|said| HostFacts {
+        host: said.host.clone(),
+        facts: said.facts.record(),
+        gathered_at: said.gathered_at,
+    });
+    let mut facts: Vec<HostFacts> = facts.collect();
+    facts.sort_by(|one, other| one.host.cmp(&other.host));
+    (hosts, facts)
+}
+
+/// More rows than travel at once are read whole, each once, and those that have changed since.
+pub(super) async fn a_large_inventory_is_told_whole_and_once(world: World) {
+    let opened = world.open().await;
+    let name = |number: usize| format!("node{number:04}");
+    let mut hosts: Vec<HostRecord> = (0..2_500).map(|number| host(&name(number))).collect();
+    hosts[7] = full(&name(7));
+    let said: Vec<HostFacts> = (0..2_500).map(|number| facts(&name(number), 5)).collect();
+    let names: Vec<String> = (0..2_500).map(name).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let edits = [
+        Edit::AddHosts(hosts.clone()),
+        add_groups(&["all", "few"]),
+        Edit::AddMembers(members("few", &names[..3])),
+        Edit::AddMembers(members("all", &names)),
+    ];
+    change(&opened, edits).await;
+    opened.inventory.put_facts(said.clone()).await.unwrap();
+    let whole = opened.inventory.changed_since(None).await.unwrap();
+    assert!(whole.whole);
+    assert_eq!(told(&whole), (hosts.clone(), said.clone()));
+    assert_eq!(opened.inventory.hosts().await.unwrap(), hosts);
+    let groups = opened.inventory.groups().await.unwrap();
+    let inside = |group: usize| -> Vec<&str> { groups[group].hosts.iter().map(HostName::as_str).collect() };
+    assert_eq!((inside(0), inside(1)), (names.clone(), names[..3].to_vec()));
+
+    change(&opened, [Edit::PutHosts(hosts.clone())]).await;
+    opened.inventory.put_facts(said.clone()).await.unwrap();
+    let again = opened
+        .inventory
+        .changed_since(Some(whole.revision))
+        .await
+        .unwrap();
+    assert!(!again.whole);
+    assert_eq!(told(&again), (hosts, said));
+}
+
+/// Whoever reads while others write sees each change: at once, or the next time.
+pub(super) async fn no_change_during_a_reading_is_missed(world: World) {
+    let opened = world.open().await;
+    let hosts = |from: usize| {
+        (from..from + 400)
+            .map(|number| host(&format!("n{number}")))
+            .collect()
+    };
+    change(&opened, [Edit::AddHosts(hosts(0))]).await;
+    let mut seen = None;
+    let mut known: BTreeMap<String, HostRecord> = BTreeMap::new();
+    for round in 1..8 {
+        let (told_now, _) = tokio::join!(
+            opened.inventory.changed_since(seen),
+            change(&opened, [Edit::AddHosts(hosts(round * 400))])
+        );
+        let changes = told_now.unwrap();
+        seen = Some(changes.revision);
+        known.extend(
+            told(&changes)
+                .0
+                .into_iter()
+                .map(|host| (host.name.to_string(), host)),
+        );
+    }
+    let last = opened.inventory.changed_since(seen).await.unwrap();
+    known.extend(
+        told(&last)
+            .0
+            .into_iter()
+            .map(|host| (host.name.to_string(), host)),
+    );
+    assert_eq!(known.len(), 3_200);
+}
+
 pub(super) async fn what_has_changed_is_told_once(world: World) {
     let opened = world.open().await;
     let inventory = &opened.inventory;
@@ -440,15 +525,12 @@ pub(super) async fn what_has_changed_is_told_once(world: World) {
     inventory.put_facts(vec![facts("a", 5)]).await.unwrap();
     let second = inventory.changed_since(Some(first.revision)).await.unwrap();
     assert!(!second.whole);
-    assert_eq!(
-        (second.hosts, second.facts),
-        (vec![full("b")], vec![facts("a", 5)])
-    );
+    assert_eq!(told(&second), (vec![full("b")], vec![facts("a", 5)]));
     assert_eq!(second.revision.groups, first.revision.groups);
 
     change(&opened, [Edit::RemoveHosts(texts(&["b"]))]).await;
     let third = inventory.changed_since(Some(second.revision)).await.unwrap();
     assert!(third.whole, "what is gone cannot be told otherwise");
-    assert_eq!((third.hosts, third.facts), (vec![host("a")], vec![facts("a", 5)]));
+    assert_eq!(told(&third), (vec![host("a")], vec![facts("a", 5)]));
     assert!(third.revision.groups > second.revision.groups);
 }

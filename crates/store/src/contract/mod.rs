@@ -153,6 +153,8 @@ pub fn cases() -> Vec<Case> {
             inventory::a_removed_host_is_in_no_group
             inventory::a_group_may_name_hosts_that_are_not_in_the_inventory
             inventory::facts_are_kept_for_hosts_of_the_inventory
+            inventory::a_large_inventory_is_told_whole_and_once
+            inventory::no_change_during_a_reading_is_missed
             inventory::what_has_changed_is_told_once;
         Nothing:
             vault::a_credential_is_read_back_as_it_was_put

@@ -1,5 +1,6 @@
 //! Rows as records of the model, and back. What cannot be read is `Corrupt` and names its row.
 
+use muster_model::compact;
 use muster_model::host::HostRecord;
 use muster_model::inventory::{CredentialName, GroupName};
 use muster_model::run::PastAttempt;
@@ -7,13 +8,14 @@ use muster_model::{
     Counts, Endpoint, ErrorKind, ExecutorId, HostName, Reach, RunKey, RunRecord, RunState, TaskId,
     TaskRecord, Timestamp, Unreachable,
 };
+use serde::de::IntoDeserializer;
 use serde::de::value::{Error as NameError, StrDeserializer};
-use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 
 use super::entity::{attempt, facts, host, run, task};
+use super::inventory::lines::{BETWEEN, NOTHING};
 use crate::error::Error;
-use crate::types::HostFacts;
+use crate::types::{HostFacts, KnownFacts};
 
 /// Returns the error of a row that cannot be read.
 fn corrupt(
@@ -75,7 +77,7 @@ pub(crate) fn to_json<T: Serialize>(what: &str, value: &T) -> Result<String, Err
         .map_err(|error| Error::new(ErrorKind::Internal, format!("write {what}")).caused_by(error))
 }
 
-fn from_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, Error> {
+fn from_json<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|error| corrupt(what, error))
 }
 
@@ -227,6 +229,73 @@ pub(crate) fn facts(row: facts::Model) -> Result<HostFacts, Error> {
         gathered_at: Timestamp(row.gathered_at),
         host: host_name(row.host)?,
     })
+}
+
+/// Cuts a line into its fields.
+fn fields<'a, const COUNT: usize>(what: &str, line: &'a str) -> Result<[&'a str; COUNT], Error> {
+    let mut fields = [""; COUNT];
+    let mut found = line.splitn(COUNT, BETWEEN);
+    for field in &mut fields {
+        *field = found
+            .next()
+            .ok_or_else(|| corrupt(what, "a row has too few fields"))?;
+    }
+    Ok(fields)
+}
+
+fn integer(what: impl std::fmt::Display, text: &str) -> Result<i64, Error> {
+    text.parse().map_err(|error| corrupt(what, error))
+}
+
+/// Returns a line of hosts as a host.
+pub(crate) fn host_line(line: &str) -> Result<compact::Host, Error> {
+    let [name, address, user, port, reach, credential, labels] = fields("a host", line)?;
+    let broken =
+        |cause: Box<dyn std::error::Error + Send + Sync>| corrupt(format_args!("host {name}"), cause);
+    let some = |text| (text != NOTHING).then_some(text);
+    let port = port.parse().map_err(|error| broken(Box::new(error)))?;
+    let parts = compact::Parts {
+        name,
+        address: some(address),
+        user: some(user),
+        port: (port != NO_PORT).then_some(port),
+        reach: match some(reach) {
+            Some(reach) => Some(named(&format!("host {name}"), reach)?),
+            None => None,
+        },
+        credential: some(credential),
+        labels: serde_json::from_str(labels).map_err(|error| broken(Box::new(error)))?,
+    };
+    compact::Host::new(&parts).map_err(|error| broken(Box::new(error)))
+}
+
+/// What a line has where a host has no port.
+const NO_PORT: u16 = 0;
+
+/// Returns a line of hosts as a record.
+pub(crate) fn whole_host_line(line: &str) -> Result<HostRecord, Error> {
+    let host = host_line(line)?;
+    host.record().map_err(|error| corrupt("a host", error))
+}
+
+/// Returns a line of facts as facts.
+pub(crate) fn facts_line(line: &str) -> Result<KnownFacts, Error> {
+    let [host, gathered_at, facts] = fields("the facts of a host", line)?;
+    let what = format_args!("the facts of host {host}");
+    Ok(KnownFacts {
+        host: host_name(host.to_owned())?,
+        facts: serde_json::from_str(facts).map_err(|error| corrupt(what, error))?,
+        gathered_at: Timestamp(integer(what, gathered_at)?),
+    })
+}
+
+/// Returns a line of members as the number of a group and a host in it.
+pub(crate) fn member_line(line: &str) -> Result<(i64, HostName), Error> {
+    let [group, host] = fields("a host of a group", line)?;
+    Ok((
+        integer("the number of a group", group)?,
+        host_name(host.to_owned())?,
+    ))
 }
 
 /// Returns a text of the database as a host's name.

@@ -1,6 +1,7 @@
 //! Hosts, their facts and their groups in the database.
 
 mod change;
+pub(super) mod lines;
 mod membership;
 mod read;
 mod revision;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use muster_model::HostName;
 use muster_model::host::HostRecord;
 use muster_model::inventory::Group;
 use sea_orm::{
@@ -12,9 +13,10 @@ use sea_orm::{
 use super::super::entity::{children, facts, group, host, member};
 use super::super::record;
 use super::super::translate::during;
+use super::lines::Lines;
 use super::{NAMES, revision};
 use crate::error::Error;
-use crate::types::{GroupRecord, HostChanges, HostFacts, Revision};
+use crate::types::{GroupRecord, HostChanges, HostFacts, KnownFacts, Revision};
 
 pub(super) async fn host(db: &DatabaseConnection, name: &str) -> Result<Option<HostRecord>, Error> {
     host::Entity::find_by_id(name)
@@ -60,15 +62,35 @@ fn pieces(names: &[String]) -> Vec<&str> {
     names.into_iter().collect()
 }
 
+/// The hosts, each as `T`.
+const fn host_lines<T>(read: fn(&str) -> Result<T, Error>) -> Lines<T> {
+    Lines {
+        operation: "read the hosts of the inventory",
+        table: "hosts",
+        fields: "name, coalesce(address, '\u{1d}'), coalesce(login, '\u{1d}'), coalesce(port, 0), \
+                 coalesce(reach, '\u{1d}'), coalesce(credential, '\u{1d}'), labels",
+        read,
+    }
+}
+
+const FACTS: Lines<KnownFacts> = Lines {
+    operation: "read the facts of the inventory",
+    table: "host_facts",
+    fields: "host, gathered_at, facts",
+    read: record::facts_line,
+};
+
+const MEMBERS: Lines<(i64, HostName)> = Lines {
+    operation: "read groups",
+    table: "host_group_members",
+    fields: "group_id, host",
+    read: record::member_line,
+};
+
 pub(super) async fn hosts(db: &DatabaseConnection) -> Result<Vec<HostRecord>, Error> {
-    host::Entity::find()
-        .order_by_asc(host::Column::Name)
-        .all(db)
-        .await
-        .map_err(during("list hosts"))?
-        .into_iter()
-        .map(record::host)
-        .collect()
+    let mut hosts = host_lines(record::whole_host_line).all(db, None).await?;
+    hosts.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(hosts)
 }
 
 pub(super) async fn host_names(
@@ -112,7 +134,6 @@ pub(super) async fn changed_since(
     db: &DatabaseConnection,
     seen: Option<Revision>,
 ) -> Result<HostChanges, Error> {
-    let operation = "read what has changed in the inventory";
     // Before the rows: what changes meanwhile comes again the next time.
     let revision = revision::read(db).await?;
     let whole = seen.is_none_or(|seen| seen.removed != revision.removed);
@@ -125,17 +146,9 @@ pub(super) async fn changed_since(
     if after >= revision.now {
         return Ok(changes);
     }
-    let (mut hosts, mut said) = (host::Entity::find(), facts::Entity::find());
-    if !whole {
-        hosts = hosts.filter(host::Column::Revision.gt(after));
-        said = said.filter(facts::Column::Revision.gt(after));
-    }
-    for row in hosts.all(db).await.map_err(during(operation))? {
-        changes.hosts.push(record::host(row)?);
-    }
-    for row in said.all(db).await.map_err(during(operation))? {
-        changes.facts.push(record::facts(row)?);
-    }
+    let after = (!whole).then_some(after);
+    let hosts = host_lines(record::host_line);
+    (changes.hosts, changes.facts) = tokio::try_join!(hosts.all(db, after), FACTS.all(db, after))?;
     Ok(changes)
 }
 
@@ -208,19 +221,10 @@ pub(super) async fn groups(db: &DatabaseConnection) -> Result<Vec<Group>, Error>
             },
         );
     }
-    let members: Vec<(i64, String)> = member::Entity::find()
-        .select_only()
-        .columns([member::Column::GroupId, member::Column::Host])
-        .order_by_asc(member::Column::GroupId)
-        .order_by_asc(member::Column::Host)
-        .into_tuple()
-        .all(db)
-        .await
-        .map_err(during(operation))?;
-    for (id, host) in members {
+    for (id, host) in MEMBERS.all(db, None).await? {
         // A group that was made since has its turn the next time.
         if let Some(group) = groups.get_mut(&id) {
-            group.hosts.push(record::host_name(host)?);
+            group.hosts.push(host);
         }
     }
     for (parent, child) in nested(db, operation).await? {
@@ -230,6 +234,7 @@ pub(super) async fn groups(db: &DatabaseConnection) -> Result<Vec<Group>, Error>
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
     for group in &mut groups {
+        group.hosts.sort_unstable();
         group.groups.sort();
     }
     groups.sort_by(|one, other| one.name.cmp(&other.name));
