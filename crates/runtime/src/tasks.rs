@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::meter::Meters;
+
 /// Spawns tasks, knows how many run, and joins them all at the end. Cheap to clone.
 ///
 /// Two tokens, one inside the other: `intake` (no new work) and `work` (leave now).
@@ -18,6 +20,7 @@ pub struct Tasks {
     intake: CancellationToken,
     work: CancellationToken,
     panics: Arc<AtomicU64>,
+    meters: Meters,
 }
 
 impl Default for Tasks {
@@ -37,6 +40,7 @@ impl Tasks {
             intake,
             work,
             panics: Arc::default(),
+            meters: Meters::default(),
         }
     }
 
@@ -50,6 +54,12 @@ impl Tasks {
     #[must_use]
     pub fn work(&self) -> &CancellationToken {
         &self.work
+    }
+
+    /// What everything that runs here counts.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// Runs `future` as a task named `name`. A panic ends that task alone and is logged with its name.
