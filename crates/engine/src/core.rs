@@ -12,7 +12,9 @@ use tokio::sync::{Notify, Semaphore};
 use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
 use crate::inventory::{InMemory, Shelf};
+use crate::meter::Meter;
 use crate::outage::Outage;
+use crate::ready::Looked;
 use crate::settle::Gathering;
 use crate::sweep::Lease;
 use crate::vault::Vault;
@@ -36,6 +38,8 @@ pub(crate) struct Core {
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
     pub(crate) outage: Outage,
+    pub(crate) meter: Meter,
+    pub(crate) looked: Looked,
     pub(crate) vault: Vault,
     pub(crate) copy: InMemory,
     pub(crate) facts: Shelf,
@@ -65,6 +69,8 @@ impl Core {
         let vault = Vault::new(Arc::clone(&rooms.database.vault), settings.vault.clone());
         Self {
             rooms,
+            meter: Meter::new(tasks.meters()),
+            looked: Looked::default(),
             tasks,
             vault,
             me: lease.executor().clone(),

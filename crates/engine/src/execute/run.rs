@@ -114,7 +114,11 @@ impl Core {
         claim.started = self.mark_started(work, receipt).await;
         if claim.started {
             crash_point!(StartAcknowledged);
+            let since = clock::monotonic();
             let change = Box::pin(self.carry_out(&live, work, session.as_mut(), sudo_password)).await;
+            self.meter
+                .run_seconds
+                .took(clock::monotonic().saturating_sub(since));
             self.settle(work, change, None).await;
             claim.started = false;
         }

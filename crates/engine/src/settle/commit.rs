@@ -52,6 +52,7 @@ impl Core {
                 Err(error) => return Err(error),
             }
         };
+        self.meter.applied(changes, &applied);
         let of = |is: fn(&Change) -> bool| changes.iter().filter(move |one| is(&one.change));
         // Once for each run, however many there are in the group.
         of(|change| matches!(change, Change::Start { .. })).for_each(|_| {

@@ -101,6 +101,14 @@ impl Lease {
         &self.home
     }
 
+    /// Returns how long ago the lease was last written; nothing while this process has no work that it is for.
+    pub(crate) fn age(&self) -> Duration {
+        if !self.renewing.load(Ordering::Acquire) {
+            return Duration::ZERO;
+        }
+        clock::now().since(Timestamp(self.renewed_at.load(Ordering::Acquire)))
+    }
+
     /// Tells whether no other process was seen that may have runs of tasks that are dispatched here.
     pub(crate) fn alone(&self) -> bool {
         self.alone.load(Ordering::Acquire)

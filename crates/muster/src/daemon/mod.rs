@@ -37,6 +37,12 @@ impl Connected {
         self.inside.as_ref().expect("a server inside").connections()
     }
 
+    /// Lets a server inside this process take no new work.
+    #[cfg(test)]
+    fn stop_intake(&self) {
+        self.inside.as_ref().expect("a server inside").stop_intake();
+    }
+
     /// Leaves: nothing to do for a server of its own, an orderly end for one inside this process, which
     /// waits until the tasks that it was given are done.
     pub async fn close(self) {
