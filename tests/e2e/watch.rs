@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
@@ -48,22 +49,12 @@ impl Listening {
 
     /// Returns the status and the body of an answer.
     pub fn get(&self, path: &str, token: Option<&str>) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).expect("a server");
+        let stream = TcpStream::connect(&self.address).expect("a server");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let login = token.map_or(String::new(), |token| {
             format!("authorization: Bearer {token}\r\n")
         });
-        let host = &self.address;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nhost: {host}\r\n{login}connection: close\r\n\r\n"
-        )
-        .expect("a server");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        (status.expect("a status"), body.to_owned())
+        ask(stream, path, &format!("host: {}\r\n{login}", self.address))
     }
 
     pub fn scrape(&self) -> Scrape {
@@ -78,6 +69,27 @@ impl Drop for Listening {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Asks the server on the socket of a home; returns the status and the body of its answer.
+pub fn over_socket(home: &Home, path: &str) -> (u16, String) {
+    let socket = home.runtime_dir().join("muster/server.sock");
+    let stream = UnixStream::connect(socket).expect("a server");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    ask(stream, path, "host: x\r\n")
+}
+
+fn ask(mut stream: impl Read + Write, path: &str, headers: &str) -> (u16, String) {
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n"
+    )
+    .expect("a server");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
 }
 
 /// A world whose commands use a server on a loopback address.

@@ -2,6 +2,7 @@
 
 mod core;
 mod dispatch;
+mod doctor;
 pub mod engine;
 mod execute;
 mod fault;

@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::fault;
 
 /// How long a lease in the database holds.
-const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// How often it is renewed while there is something to do.
 const RENEW: Duration = Duration::from_secs(20);
 /// How soon it is renewed when the database is back.

@@ -266,6 +266,45 @@ async fn no_label_says_whose_it_was_or_what_a_stranger_wrote() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_looks_at_everything_and_leaves_nothing_behind() {
+    let watched = watched().await;
+    let checks = watched.connected.client.doctor().await.expect("checks");
+    let names: Vec<&str> = checks.iter().map(|check| check.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "database",
+            "database write",
+            "queue",
+            "cache",
+            "transport",
+            "vault",
+            "disk",
+            "open files"
+        ]
+    );
+    let said = |name: &str, words: &[&str]| {
+        let check = checks.iter().find(|check| check.name == name).expect(name);
+        assert!(check.ok && check.hint.is_none(), "{check:?}");
+        for word in words {
+            assert!(check.detail.contains(word), "{word} in {check:?}");
+        }
+    };
+    said(
+        "database",
+        &["SQLite 3.", "schema ", "muster.db", "answers in ", " ms"],
+    );
+    said("database write", &["a write is durable in "]);
+    said("queue", &["memory:: answers in ", "0 runs wait"]);
+    said("cache", &["memory:: answers in ", "written, read and deleted"]);
+    said("transport", &["0 warm connections"]);
+    said("vault", &["no credentials yet"]);
+    said("disk", &["MiB free, and takes a file"]);
+    said("open files", &[" of "]);
+    watched.connected.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_alive_and_ready_until_it_leaves() {
     let watched = watched().await;
     let (head, body) = watched.get("/healthz").await;
