@@ -73,7 +73,7 @@ impl Tasks {
             use futures::CatchUnwind;
             if let Err(message) = CatchUnwind::new(AssertUnwindSafe(future)).await {
                 panics.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(task = name, %message, "a task panicked");
+                tracing::error!(work = name, %message, "a task panicked");
             }
         });
     }
@@ -90,7 +90,7 @@ impl Tasks {
         let done = self.tracker.spawn_blocking(work).await;
         if let Err(error) = &done {
             self.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(task = name, %error, "blocking work panicked");
+            tracing::error!(work = name, %error, "blocking work panicked");
         }
         done.ok()
     }

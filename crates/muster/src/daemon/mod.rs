@@ -2,8 +2,10 @@
 
 mod idle;
 mod in_process;
+mod line;
 mod lock;
 mod log;
+mod manager;
 mod paths;
 mod process;
 mod ready;

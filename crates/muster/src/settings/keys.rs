@@ -147,6 +147,12 @@ pub(super) static ALL: &[Key] = &[
         Some("info"),
         "What the server logs: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `muster_engine=debug`.",
     ),
+    key(
+        "log_format",
+        "MUSTER_LOG_FORMAT",
+        Some("text"),
+        "How a line of the server's log is written: `text`, or `json` (one object a line).",
+    ),
     Key {
         unset: "`vault.key` in the state folder",
         ..key(
@@ -203,6 +209,24 @@ pub(super) fn color(text: &str) -> Result<Color, String> {
         "always" => Ok(Color::Always),
         "never" => Ok(Color::Never),
         _ => Err(format!("'{text}' is none of auto, always, never")),
+    }
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object of JSON.
+    Json,
+}
+
+/// Reads `text` or `json`.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("'{text}' is neither text nor json")),
     }
 }
 
