@@ -271,19 +271,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let executors = folder.path().join("executors");
         // It is not there: whatever is wrong, somebody is told what to do.
-        let missing = disk(&executors).err().expect("no folder");
+        let missing = disk(&executors).expect_err("no folder");
         assert!(missing.detail.contains("takes no file"), "{}", missing.detail);
         assert!(missing.hint.contains("belongs to you"), "{}", missing.hint);
         std::fs::create_dir(&executors).expect("a folder");
         assert!(disk(&executors).is_ok());
         assert_eq!(std::fs::read_dir(&executors).expect("a folder").count(), 0);
 
-        let files = open_files(10_000_000).err().expect("more than there are");
+        let files = open_files(10_000_000).expect_err("more than there are");
         assert!(files.hint.contains("slots"), "{}", files.hint);
         assert!(open_files(1).is_ok());
 
         assert!(apart_by(Duration::from_millis(900), true).is_ok());
-        let clock = apart_by(Duration::from_secs(90), false).err().expect("far apart");
+        let clock = apart_by(Duration::from_secs(90), false).expect_err("far apart");
         assert_eq!(
             clock.detail,
             "the database server's clock is 90.0 s behind this machine's"
