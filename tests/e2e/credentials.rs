@@ -207,7 +207,7 @@ async fn a_server_with_a_wrong_key_does_not_start_and_says_why() {
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("ours alone");
     world.muster(&["tasks"]).succeeded();
     let doctor = world.muster(&["doctor"]).succeeded();
-    assert!(doctor.stdout.contains("vault: 1 credentials"), "{doctor:#?}");
+    assert!(doctor.stdout.contains("vault: 1 credential,"), "{doctor:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,4 +28,6 @@ mod repl;
 mod run;
 mod scale;
 mod server;
+mod systemd;
+mod watch;
 mod wrong;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use muster_testkit::home::Home;
+use muster_testkit::openmetrics::Scrape;
 use muster_testkit::require::or_ignored;
 use muster_testkit::sshd::Sshd;
 use muster_testkit::{Disk, MariaDb, Postgres, proc, wait};
@@ -16,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::support::{Done, PATIENCE, command, muster, server, states};
+use crate::watch::over_socket;
 
 /// The longest that a command takes to say that the database is away, with a busy machine in mind.
 const SAYS_SO: Duration = Duration::from_secs(20);
@@ -253,6 +255,23 @@ async fn goes_away_and_comes_back(engine: Engine, killed: bool) {
     assert!(
         doctor.stdout.contains("database") && doctor.stdout.contains("transport"),
         "{doctor:#?}"
+    );
+    let asked = Instant::now();
+    for _ in 0..100 {
+        let (status, body) = over_socket(&site.home, "/readyz");
+        let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+        assert_eq!((status, &body["ready"]), (503, &false.into()), "{body}");
+        assert_eq!(body["failing"][0]["part"], "database", "{body}");
+        assert!(body["failing"][0]["since"].is_string(), "{body}");
+        assert_eq!(over_socket(&site.home, "/healthz").0, 200);
+    }
+    assert!(asked.elapsed() < Duration::from_secs(10), "a probe costs nothing");
+    let (_, metrics) = over_socket(&site.home, "/metrics");
+    let scrape = Scrape::parse(&metrics).expect("metrics");
+    assert_eq!(scrape.value("muster_store_away", &[]), Some(1.0));
+    assert!(
+        scrape.value("muster_store_outages_total", &[]) >= Some(1.0),
+        "{scrape:#?}"
     );
     let spent = proc::cpu(pid).saturating_sub(begun);
     assert!(

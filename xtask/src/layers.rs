@@ -154,6 +154,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("lapin", &["muster-queue"]),
     ("process-wrap", &["muster-transport"]),
     ("redis", &["muster-cache"]),
+    ("prometheus-client", &["muster-runtime"]),
     ("reedline", &["muster"]),
     ("rpassword", &["muster"]),
     ("russh", &["muster-transport"]),

@@ -13,7 +13,9 @@ use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
 use crate::inventory::{InMemory, Shelf};
 use crate::keep::Holds;
+use crate::meter::Meter;
 use crate::outage::Outage;
+use crate::ready::Looked;
 use crate::settle::Gathering;
 use crate::sweep::Lease;
 use crate::vault::Vault;
@@ -37,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
     pub(crate) outage: Outage,
+    pub(crate) meter: Meter,
+    pub(crate) looked: Looked,
     pub(crate) vault: Vault,
     pub(crate) copy: InMemory,
     pub(crate) facts: Shelf,
@@ -67,6 +71,8 @@ impl Core {
         let vault = Vault::new(Arc::clone(&rooms.database.vault), settings.vault.clone());
         Self {
             rooms,
+            meter: Meter::new(tasks.meters()),
+            looked: Looked::default(),
             tasks,
             vault,
             me: lease.executor().clone(),

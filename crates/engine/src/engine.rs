@@ -8,7 +8,7 @@ use muster_cache::Cache;
 use muster_model::pattern;
 use muster_model::problem::Code;
 use muster_model::wire::host_keys::{HostKeysView, Scan, ScannedHost, Trust};
-use muster_model::wire::{Check, Hosts, Plan, Retry, RunPage, Submit, Targets};
+use muster_model::wire::{Check, Hosts, Plan, Readiness, Retry, RunPage, Submit, Targets};
 use muster_model::{Problem, RunState, Stream, TaskId, TaskRecord};
 use muster_queue::Queue;
 use muster_runtime::{Tasks, clock, crash_point};
@@ -20,6 +20,7 @@ use crate::fault;
 use crate::follow::{OutputReader, Watcher};
 use crate::host_keys::HostKeys;
 use crate::keep::Keep;
+use crate::meter::Submission;
 use crate::sweep::Lease;
 use crate::vault::KeySource;
 
@@ -97,6 +98,7 @@ impl Engine {
     pub async fn start(rooms: Rooms, settings: Settings, tasks: Tasks) -> Result<Self, Problem> {
         let lease = Lease::take(&settings.home, &settings.executors)?;
         let core = Arc::new(Core::new(rooms, settings, tasks, lease));
+        core.meter_what_is();
         core.vault.check().await?;
         core.declare().await.map_err(|error| fault::of_queue(&error))?;
         core.listen().await.map_err(|error| fault::of_queue(&error))?;
@@ -120,8 +122,17 @@ impl Engine {
     ///
     /// Where the request is wrong; nothing was written then.
     pub async fn submit(&self, owner: &str, submit: Submit) -> Result<Accepted, Problem> {
-        self.has_database()?;
-        self.named(self.core.submit(owner, submit).await)
+        let answer = match self.has_database() {
+            Ok(()) => self.named(self.core.submit(owner, submit).await),
+            Err(problem) => Err(problem),
+        };
+        match &answer {
+            Ok(Accepted::Planned(_)) => self.core.meter.submit(Submission::Planned),
+            // Counted where it is known whether it is a new one.
+            Ok(Accepted::Task(_)) => {}
+            Err(problem) => self.core.meter.submit(Submission::of(problem)),
+        }
+        answer
     }
 
     /// Returns a task.
@@ -304,6 +315,22 @@ impl Engine {
     /// Checks every back end.
     pub async fn doctor(&self) -> Vec<Check> {
         self.core.doctor().await
+    }
+
+    /// Tells whether this server takes work, and what stands against it. Answers within a good second, whatever the
+    /// back ends do, and costs next to nothing however often it is asked.
+    pub async fn readiness(&self) -> Readiness {
+        self.core.readiness().await
+    }
+
+    /// Returns everything that this process counts, in the text form of OpenMetrics.
+    ///
+    /// # Errors
+    ///
+    /// `internal` where it cannot be written.
+    pub async fn metrics(&self) -> Result<String, Problem> {
+        let text = self.core.metrics().await;
+        text.map_err(|error| Problem::new(Code::Internal, format!("the metrics cannot be written: {error}")))
     }
 
     /// Returns what the engine has in hand.

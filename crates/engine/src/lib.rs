@@ -2,6 +2,7 @@
 
 mod core;
 mod dispatch;
+mod doctor;
 pub mod engine;
 mod execute;
 mod fault;
@@ -10,8 +11,10 @@ mod host_keys;
 mod inventory;
 mod keep;
 mod listen;
+mod meter;
 mod outage;
 mod plan;
+mod ready;
 mod report;
 mod settle;
 mod submit;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
 use muster_model::event::Notice;
-use muster_model::wire::Check;
 use muster_model::{Problem, RunKey, RunState, TaskId};
 use muster_queue::{Consumer, Error, ExchangeKind, Message, QueueOptions};
 use muster_runtime::{clock, crash_point};
@@ -139,55 +138,6 @@ impl Core {
             live.cancel.cancel();
         }
         Ok(())
-    }
-
-    /// Checks every back end.
-    pub(crate) async fn doctor(&self) -> Vec<Check> {
-        let check = |name: &str, found: Result<String, String>, hint: &str| Check {
-            name: name.to_owned(),
-            ok: found.is_ok(),
-            hint: found.is_err().then(|| hint.to_owned()),
-            detail: found.unwrap_or_else(|error| error),
-        };
-        let database = self
-            .rooms
-            .database
-            .store
-            .ping()
-            .await
-            .map_err(|error| fault::chain(&error));
-        let queue = self
-            .rooms
-            .queue
-            .ping()
-            .await
-            .map_err(|error| fault::chain(&error));
-        let cache = self
-            .rooms
-            .cache
-            .ping()
-            .await
-            .map_err(|error| fault::chain(&error));
-        let connections = self.rooms.transport.connections();
-        vec![
-            check(
-                "database",
-                database,
-                "check `database` in `muster config`, the disk, and who owns the file",
-            ),
-            check(
-                "queue",
-                queue.map(|()| "answers".to_owned()),
-                "check `queue` in `muster config`",
-            ),
-            check(
-                "cache",
-                cache.map(|()| "answers".to_owned()),
-                "check `cache` in `muster config`",
-            ),
-            check("transport", Ok(format!("{connections} warm connections")), ""),
-            self.check_vault().await,
-        ]
     }
 }
 

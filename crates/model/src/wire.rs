@@ -442,6 +442,29 @@ pub struct Check {
     pub hint: Option<String>,
 }
 
+/// `GET /readyz`: whether the server takes work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Readiness {
+    /// Whether it does.
+    pub ready: bool,
+    /// What stands against it; empty where nothing does.
+    pub failing: Vec<NotReady>,
+}
+
+/// A part of the server that keeps it from taking work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NotReady {
+    /// `server` (it is leaving), `database` or `queue`.
+    pub part: String,
+    /// Since when, as far as was seen.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
+    pub since: Timestamp,
+    /// What is wrong with it.
+    pub why: String,
+}
+
 impl From<&crate::task::TaskRecord> for TaskView {
     fn from(task: &crate::task::TaskRecord) -> Self {
         Self {

@@ -18,7 +18,7 @@ use muster_model::problem::Code;
 use muster_model::{Problem, Secret, quantity};
 
 pub use environment::Environment;
-pub use keys::{age, room};
+pub use keys::{LogFormat, age, room};
 pub use url::{loopback, masked};
 
 /// What the command line's global flags say.
@@ -28,6 +28,8 @@ pub struct Overrides {
     pub server: Option<String>,
     /// `--config FILE`.
     pub config: Option<PathBuf>,
+    /// `server --log-format FORMAT`.
+    pub log_format: Option<String>,
 }
 
 /// Settings of one process. Shows as [`Settings::rows`] do: without secrets.
@@ -69,6 +71,12 @@ pub struct Settings {
     pub core_dumps: bool,
     /// What is logged: a level, or directives such as `muster_engine=debug`.
     pub log: String,
+    /// How a line of the log is written.
+    pub log_format: LogFormat,
+    /// Where the service manager wants to hear how the server is (`NOTIFY_SOCKET`).
+    pub notify_socket: Option<PathBuf>,
+    /// How often it wants to hear that the server lives, at least (`WATCHDOG_USEC`).
+    pub watchdog: Option<Duration>,
     /// Whether colours are allowed (`color` is not `never`, `NO_COLOR` unset, `TERM` not `dumb`).
     pub colours: bool,
     /// Whether colours are wanted even where the output is no terminal (`color` is `always`).
@@ -148,6 +156,9 @@ impl Settings {
         }
         if let Some(server) = overrides.server {
             found.set(keys::find("server"), server, "--server".to_owned());
+        }
+        if let Some(format) = overrides.log_format {
+            found.set(keys::find("log_format"), format, "--log-format".to_owned());
         }
         found.finish(environment, asked_for)
     }
@@ -302,6 +313,9 @@ impl Found {
             },
             core_dumps: self.read("core_dumps", keys::flag)?,
             log: self.read("log", keys::log)?,
+            log_format: self.read("log_format", keys::log_format)?,
+            notify_socket: environment.notify_socket(),
+            watchdog: environment.watchdog()?,
             colours: color != keys::Color::Never && (color == keys::Color::Always || !environment.is_plain()),
             colours_always: color == keys::Color::Always,
             agent_socket: environment.text("SSH_AUTH_SOCK")?,

@@ -7,10 +7,12 @@ pub mod backoff;
 pub mod clock;
 #[cfg(feature = "crash-points")]
 pub mod crash;
+pub mod meter;
 pub mod tasks;
 
 pub use backoff::Backoff;
 pub use clock::now;
+pub use meter::Meters;
 pub use tasks::Tasks;
 pub use tokio_util::sync::CancellationToken;
 

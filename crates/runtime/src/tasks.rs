@@ -9,6 +9,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::meter::Meters;
+
 /// Spawns tasks, knows how many run, and joins them all at the end. Cheap to clone.
 ///
 /// Two tokens, one inside the other: `intake` (no new work) and `work` (leave now).
@@ -18,6 +20,7 @@ pub struct Tasks {
     intake: CancellationToken,
     work: CancellationToken,
     panics: Arc<AtomicU64>,
+    meters: Meters,
 }
 
 impl Default for Tasks {
@@ -37,6 +40,7 @@ impl Tasks {
             intake,
             work,
             panics: Arc::default(),
+            meters: Meters::default(),
         }
     }
 
@@ -52,6 +56,12 @@ impl Tasks {
         &self.work
     }
 
+    /// What everything that runs here counts.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        &self.meters
+    }
+
     /// Runs `future` as a task named `name`. A panic ends that task alone and is logged with its name.
     #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
     pub fn spawn<F>(&self, name: &'static str, future: F)
@@ -63,7 +73,7 @@ impl Tasks {
             use futures::CatchUnwind;
             if let Err(message) = CatchUnwind::new(AssertUnwindSafe(future)).await {
                 panics.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(task = name, %message, "a task panicked");
+                tracing::error!(work = name, %message, "a task panicked");
             }
         });
     }
@@ -80,7 +90,7 @@ impl Tasks {
         let done = self.tracker.spawn_blocking(work).await;
         if let Err(error) = &done {
             self.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!(task = name, %error, "blocking work panicked");
+            tracing::error!(work = name, %error, "blocking work panicked");
         }
         done.ok()
     }

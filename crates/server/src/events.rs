@@ -11,6 +11,7 @@ use muster_engine::Watcher;
 use muster_model::Problem;
 use muster_model::problem::Code;
 use muster_model::wire::{Event, framed};
+use muster_runtime::meter::Entered;
 use muster_runtime::{CancellationToken, clock};
 
 /// A sign of life is sent after this much silence, so that both ends find out when the other has gone.
@@ -83,8 +84,20 @@ impl Form {
 ///
 /// The watcher is asked for the next event when the client has taken the last one, and is dropped with the
 /// answer's body when the client goes.
-pub(crate) fn answer(watcher: Watcher, form: Form, work: CancellationToken) -> Response<Body> {
-    let mut response = Response::new(Body::from_stream(stream(watcher, form, work)));
+pub(crate) fn answer(
+    watcher: Watcher,
+    form: Form,
+    work: CancellationToken,
+    counted: Entered,
+) -> Response<Body> {
+    let telling = Telling {
+        watcher,
+        form,
+        work,
+        rest: Bytes::new(),
+        _counted: counted,
+    };
+    let mut response = Response::new(Body::from_stream(stream(telling)));
     response
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(form.media_type()));
@@ -98,19 +111,11 @@ struct Telling {
     work: CancellationToken,
     /// The second piece of the event whose first was told last.
     rest: Bytes,
+    /// One who follows, for as long as this lives.
+    _counted: Entered,
 }
 
-fn stream(
-    watcher: Watcher,
-    form: Form,
-    work: CancellationToken,
-) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let telling = Telling {
-        watcher,
-        form,
-        work,
-        rest: Bytes::new(),
-    };
+fn stream(telling: Telling) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
     futures_util::stream::unfold(Some(telling), |telling| async move {
         let mut telling = telling?;
         let rest = std::mem::take(&mut telling.rest);

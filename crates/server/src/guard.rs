@@ -15,6 +15,7 @@ use muster_model::problem::Code;
 use muster_model::wire::{PROTOCOL, PROTOCOL_HEADER};
 use muster_runtime::clock;
 
+use crate::api::health::PROBES;
 use crate::listener::Peer;
 use crate::problem::{Failure, clipped};
 
@@ -39,6 +40,11 @@ pub(crate) async fn enter(
     mut request: Request,
     next: Next,
 ) -> Response<Body> {
+    if PROBES.contains(&request.uri().path()) {
+        let mut response = next.run(request).await;
+        harden(response.headers_mut());
+        return response;
+    }
     let peer = request.extensions().get::<Peer>().cloned();
     let entered = guard
         .owner(peer.as_ref(), request.headers())

@@ -8,6 +8,7 @@ mod extract;
 mod guard;
 mod listener;
 mod memory;
+mod meter;
 mod problem;
 mod serve;
 #[cfg(test)]

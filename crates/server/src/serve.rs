@@ -11,6 +11,7 @@ use crate::accept::{self, Accepting, Handle};
 use crate::api::{self, Api};
 use crate::guard::Guard;
 use crate::listener::{Listener, Users};
+use crate::meter::Meter;
 
 /// What the server tells about itself, and what it lets in.
 #[derive(Clone, Debug)]
@@ -66,8 +67,10 @@ pub fn serve(
         token: settings.token.clone(),
         user: users.our_name(),
     };
+    let meter = Arc::new(Meter::new(tasks.meters(), &settings));
     let api = Api {
         engine,
+        meter,
         settings: Arc::new(settings),
         wishes,
         work: tasks.work().clone(),
@@ -75,6 +78,7 @@ pub fn serve(
     let router = api::router(api, Arc::new(guard))?;
     let (commands, told) = mpsc::channel(4);
     let (counter, connections) = watch::channel(0);
+    Meter::connections(tasks.meters(), connections.clone());
     tasks.spawn(
         "accept",
         accept::run(Accepting {

@@ -90,6 +90,9 @@ pub trait Store: Send + Sync + 'static {
     /// Checks that the database answers and its schema is current. For `muster doctor`.
     async fn ping(&self) -> Result<String, Error>;
 
+    /// Returns the time that the database server has; None where the database is a file. For `muster doctor`.
+    async fn clock(&self) -> Result<Option<Timestamp>, Error>;
+
     /// Flushes and closes. Later calls are `Cancelled`.
     async fn close(&self);
 }

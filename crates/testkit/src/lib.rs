@@ -7,6 +7,7 @@ mod guard;
 pub mod home;
 pub mod hostile;
 pub mod keys;
+pub mod openmetrics;
 pub mod ports;
 mod private;
 pub mod proc;

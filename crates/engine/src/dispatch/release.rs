@@ -8,6 +8,7 @@ use muster_model::policy::{self, Stop};
 use muster_model::{Counts, Timestamp};
 use muster_runtime::clock;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 use crate::core::Core;
 use crate::follow::{LOOK_AGAIN, LiveTask};
@@ -53,8 +54,10 @@ impl Core {
             return;
         }
         let core = Arc::clone(self);
-        self.tasks
-            .spawn("dispatch", async move { core.drive(live).await });
+        self.tasks.spawn("dispatch", async move {
+            let task = tracing::info_span!("task", task = %live.id());
+            core.drive(live).instrument(task).await;
+        });
     }
 
     async fn drive(self: Arc<Self>, live: Arc<LiveTask>) {

@@ -138,6 +138,7 @@ impl Collector {
     }
 
     fn keep(&mut self, stream: Stream, bytes: &Bytes) {
+        self.core.meter.output(stream, bytes.len());
         match stream {
             Stream::Stdout => self.stdout_bytes += bytes.len() as u64,
             Stream::Stderr => self.stderr_bytes += bytes.len() as u64,

@@ -114,8 +114,12 @@ impl Core {
         claim.started = self.mark_started(work, receipt).await;
         if claim.started {
             crash_point!(StartAcknowledged);
+            let since = clock::monotonic();
             let (change, has_log) =
                 Box::pin(self.carry_out(&live, work, session.as_mut(), sudo_password)).await;
+            self.meter
+                .run_seconds
+                .took(clock::monotonic().saturating_sub(since));
             let is_last = matches!(change, Change::Settle { .. });
             self.settle(work, change, None).await;
             claim.started = false;

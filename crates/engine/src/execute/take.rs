@@ -6,6 +6,7 @@ use std::time::Duration;
 use muster_queue::{Delivery, QueueOptions, Settler};
 use muster_runtime::{Backoff, clock, crash_point};
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::Instrument;
 
 use crate::core::{Active, Core, WORK};
 use crate::dispatch::Work;
@@ -111,7 +112,10 @@ impl Core {
         let core = Arc::clone(self);
         let active = Active::enter(self);
         self.tasks.spawn("run", async move {
-            Box::pin(core.execute(work, receipt)).await;
+            // Whatever is logged meanwhile says whose it is.
+            let run =
+                tracing::info_span!("run", task = %work.run.task, run = %work.run, attempt = work.attempt);
+            Box::pin(core.execute(work, receipt).instrument(run)).await;
             drop(slot);
             drop(active);
         });

@@ -52,6 +52,8 @@ impl Core {
                 Err(error) => return Err(error),
             }
         };
+        self.meter.applied(changes, &applied);
+        log_ends(changes, &applied);
         let of = |is: fn(&Change) -> bool| changes.iter().filter(move |one| is(&one.change));
         // Once for each run, however many there are in the group.
         of(|change| matches!(change, Change::Start { .. })).for_each(|_| {
@@ -133,6 +135,21 @@ impl Core {
         // Notices are hints: a watcher that misses one finds the change in the database a little later.
         if let Err(error) = self.rooms.queue.publish(EVENTS, messages).await {
             tracing::warn!(%error, "watchers could not be told");
+        }
+    }
+}
+
+/// Says which runs ended, and how, to who wants to know that much.
+fn log_ends(changes: &[Transition], applied: &[Applied]) {
+    if !tracing::enabled!(tracing::Level::DEBUG) {
+        return;
+    }
+    for (change, applied) in changes.iter().zip(applied) {
+        if let Applied::Yes { state, .. } = applied
+            && state.is_terminal()
+        {
+            let Transition { run, attempt, .. } = change;
+            tracing::debug!(task = %run.task, %run, attempt, %state, "a run has ended");
         }
     }
 }

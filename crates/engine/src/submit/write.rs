@@ -13,6 +13,7 @@ use crate::core::Core;
 use crate::engine::Accepted;
 use crate::fault;
 use crate::follow::{Host, LiveTask};
+use crate::meter::Submission;
 
 impl Core {
     /// Submits a request: when it returns, the task is durable.
@@ -79,12 +80,14 @@ impl Core {
         let record = match self.submit_surely(task, &hosts).await? {
             Submitted::Before(record) => {
                 crash_point!(SubmitSeenBefore);
+                self.meter.submit(Submission::Repeated);
                 self.take_up(&record, secrets).await?;
                 return Ok(record);
             }
             Submitted::Now(record) => record,
         };
         crash_point!(SubmitWritten);
+        self.meter.submit(Submission::Accepted);
         self.keep_secrets(record.id, secrets);
         let runs = hosts.iter().map(|_| (RunState::Queued, 1)).collect();
         let hosts = hosts

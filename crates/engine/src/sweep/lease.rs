@@ -21,7 +21,7 @@ use crate::core::Core;
 use crate::fault;
 
 /// How long a lease in the database holds.
-const LEASE: Duration = Duration::from_secs(60);
+pub(crate) const LEASE: Duration = Duration::from_secs(60);
 /// How often it is renewed while there is something to do.
 const RENEW: Duration = Duration::from_secs(20);
 /// How soon it is renewed when the database is back.
@@ -99,6 +99,14 @@ impl Lease {
 
     pub(crate) fn home(&self) -> &str {
         &self.home
+    }
+
+    /// Returns how long ago the lease was last written; nothing while this process has no work that it is for.
+    pub(crate) fn age(&self) -> Duration {
+        if !self.renewing.load(Ordering::Acquire) {
+            return Duration::ZERO;
+        }
+        clock::now().since(Timestamp(self.renewed_at.load(Ordering::Acquire)))
     }
 
     /// Tells whether no other process was seen that may have runs of tasks that are dispatched here.

@@ -3,4 +3,4 @@
 mod lease;
 mod take_over;
 
-pub(crate) use lease::Lease;
+pub(crate) use lease::{LEASE, Lease};

@@ -10,6 +10,7 @@ use muster_store::{Put, Removed, SealedCredential};
 use super::contents::Contents;
 use super::ring::{TRIES, about, busy};
 use crate::core::Core;
+use crate::doctor::counted;
 use crate::fault;
 use crate::submit::user;
 
@@ -268,12 +269,14 @@ impl Core {
             Ok::<_, Problem>(match (all.len(), keys.as_slice()) {
                 (_, []) => format!("no credentials yet; their key will be from {source}"),
                 (count, [key]) => format!(
-                    "{count} credentials, sealed with the key {} from {source}",
+                    "{}, sealed with the key {} from {source}",
+                    counted(count, "credential", "credentials"),
                     key.id
                 ),
                 (count, keys) => format!(
-                    "{count} credentials under {} keys from {source}: `muster credentials rekey` was interrupted, \
+                    "{} under {} keys from {source}: `muster credentials rekey` was interrupted, \
                      and goes on where it is run again",
+                    counted(count, "credential", "credentials"),
                     keys.len()
                 ),
             })

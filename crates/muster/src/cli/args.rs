@@ -304,6 +304,9 @@ pub struct Server {
     /// Listen on this loopback address and port as well; whoever comes needs the token.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
+    /// How a line of the log is written: text, or json (one object a line).
+    #[arg(long, value_name = "FORMAT", conflicts_with = "daemon")]
+    pub log_format: Option<String>,
     /// Be the user's server, started on demand.
     #[arg(long, hide = true, conflicts_with = "listen")]
     pub daemon: bool,

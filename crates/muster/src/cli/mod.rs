@@ -99,6 +99,10 @@ fn with_settings(line: Line) -> u8 {
     let overrides = Overrides {
         server: line.global.server.clone(),
         config: line.global.config.clone(),
+        log_format: match &line.command {
+            Some(Command::Server(server)) => server.log_format.clone(),
+            _ => None,
+        },
     };
     let settings = match Settings::load(overrides) {
         Ok(settings) => settings,

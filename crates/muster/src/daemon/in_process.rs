@@ -74,6 +74,11 @@ impl InProcess {
         self.handle.connections()
     }
 
+    #[cfg(test)]
+    pub(super) fn stop_intake(&self) {
+        self.process.tasks.intake().cancel();
+    }
+
     /// Waits until the tasks that were submitted here are done, and ends.
     pub(super) async fn close(self) {
         let Self {

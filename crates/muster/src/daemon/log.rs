@@ -8,9 +8,11 @@ use muster_model::Problem;
 use nix::fcntl::OFlag;
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
 
+use super::line::Line;
 use super::paths::cannot;
-use crate::settings::Settings;
+use crate::settings::{LogFormat, Settings};
 
 /// A log of this size is put aside when the next server starts.
 const LARGE: u64 = 8 * 1024 * 1024;
@@ -23,7 +25,13 @@ pub(super) fn to_stderr(settings: &Settings) {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    let _ = subscriber.try_init();
+    let _ = match settings.log_format {
+        LogFormat::Text => subscriber.try_init(),
+        LogFormat::Json => subscriber
+            .fmt_fields(JsonFields::new())
+            .event_format(Line)
+            .try_init(),
+    };
 }
 
 /// A level alone is that of Muster; what it is made of speaks up when something is wrong.

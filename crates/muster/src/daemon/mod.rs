@@ -2,8 +2,10 @@
 
 mod idle;
 mod in_process;
+mod line;
 mod lock;
 mod log;
+mod manager;
 mod paths;
 mod process;
 mod ready;
@@ -35,6 +37,12 @@ impl Connected {
     #[cfg(test)]
     fn connections(&self) -> tokio::sync::watch::Receiver<usize> {
         self.inside.as_ref().expect("a server inside").connections()
+    }
+
+    /// Lets a server inside this process take no new work.
+    #[cfg(test)]
+    fn stop_intake(&self) {
+        self.inside.as_ref().expect("a server inside").stop_intake();
     }
 
     /// Leaves: nothing to do for a server of its own, an orderly end for one inside this process, which

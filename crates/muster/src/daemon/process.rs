@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
 use super::lock::Lock;
+use super::manager::Manager;
 use super::paths::{self, Paths, cannot};
 use super::seat::Seat;
 use super::signals::{self, Signals};
@@ -128,6 +129,8 @@ pub(super) struct Server {
     signals: Signals,
     /// Where it may leave by itself.
     start_lock: Option<std::path::PathBuf>,
+    /// Who wants to hear how it is.
+    manager: Option<Manager>,
 }
 
 /// Why a server leaves.
@@ -143,6 +146,7 @@ pub(super) async fn foreground(settings: &Settings, listen: Option<&str>) -> Res
     let paths = Paths::of(settings);
     paths.prepare()?;
     let signals = Signals::take()?;
+    let manager = Manager::of(settings)?;
     let (process, handle, seat) = match listen {
         Some(text) => {
             let (process, handle) = on_loopback(settings, &paths, text).await?;
@@ -161,7 +165,11 @@ pub(super) async fn foreground(settings: &Settings, listen: Option<&str>) -> Res
         seat,
         signals,
         start_lock: None,
+        manager,
     };
+    if let Some(manager) = &server.manager {
+        manager.ready(&server.process.tasks);
+    }
     server.run().await;
     Ok(())
 }
@@ -259,6 +267,7 @@ impl Server {
             seat: Some(seat),
             signals,
             start_lock: Some(paths.start_lock.clone()),
+            manager: None,
         })
     }
 
@@ -335,6 +344,9 @@ impl Server {
             _ => self.process.settings.drain,
         };
         tracing::info!(reason = why.name(), "leaving");
+        if let Some(manager) = &self.manager {
+            manager.stopping();
+        }
         if let Some(seat) = &mut self.seat {
             seat.vacate();
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use muster_model::Problem;
 use muster_model::problem::Code;
@@ -76,6 +77,30 @@ impl Environment {
             Some(None) => Err(Problem::new(
                 Code::InvalidConfig,
                 format!("{name} is not UTF-8 text"),
+            )),
+        }
+    }
+
+    /// Returns the socket of the service manager, as systemd names it: a path, or `@` and a name.
+    pub(super) fn notify_socket(&self) -> Option<PathBuf> {
+        self.raw("NOTIFY_SOCKET").map(PathBuf::from)
+    }
+
+    /// Returns how often the service manager wants to hear from this process, where it does: its children see the
+    /// same variables.
+    pub(super) fn watchdog(&self) -> Result<Option<Duration>, Problem> {
+        let is_another = match self.text("WATCHDOG_PID")? {
+            Some(pid) => pid.parse() != Ok(std::process::id()),
+            None => false,
+        };
+        let Some(micros) = self.text("WATCHDOG_USEC")?.filter(|_| !is_another) else {
+            return Ok(None);
+        };
+        match micros.parse() {
+            Ok(micros @ 1..) => Ok(Some(Duration::from_micros(micros))),
+            _ => Err(Problem::new(
+                Code::InvalidConfig,
+                format!("WATCHDOG_USEC: '{micros}' is no number of microseconds"),
             )),
         }
     }

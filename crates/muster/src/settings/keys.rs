@@ -170,6 +170,12 @@ pub(super) static ALL: &[Key] = &[
         Some("info"),
         "What the server logs: a level (`error`, `warn`, `info`, `debug`, `trace`), or directives such as `muster_engine=debug`.",
     ),
+    key(
+        "log_format",
+        "MUSTER_LOG_FORMAT",
+        Some("text"),
+        "How a line of the server's log is written: `text`, or `json` (one object a line).",
+    ),
     Key {
         unset: "`vault.key` in the state folder",
         ..key(
@@ -246,6 +252,24 @@ pub fn room(text: &str) -> Result<Option<u64>, String> {
     match text {
         "unlimited" => Ok(None),
         _ => quantity::size(text).map(Some).map_err(|why| why.to_string()),
+    }
+}
+
+/// How a line of the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object of JSON.
+    Json,
+}
+
+/// Reads `text` or `json`.
+pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(format!("'{text}' is neither text nor json")),
     }
 }
 

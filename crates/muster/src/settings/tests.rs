@@ -84,6 +84,7 @@ fn the_environment_wins_over_the_file_and_the_flag_over_both() {
     let overrides = Overrides {
         server: Some("http://localhost:4000".to_owned()),
         config: None,
+        log_format: Some("json".to_owned()),
     };
     let settings = machine.load(overrides).expect("settings");
     assert_eq!(settings.slots, 9);
@@ -91,6 +92,8 @@ fn the_environment_wins_over_the_file_and_the_flag_over_both() {
     assert_eq!(settings.server, "http://127.0.0.1:4000".parse().ok());
     assert_eq!(source_of(&settings, "slots"), "MUSTER_SLOTS");
     assert_eq!(source_of(&settings, "server"), "--server");
+    assert_eq!(settings.log_format, LogFormat::Json);
+    assert_eq!(source_of(&settings, "log_format"), "--log-format");
     assert!(source_of(&settings, "idle_exit").ends_with("config.toml:2"));
 }
 

@@ -2,6 +2,7 @@
 
 mod credentials;
 mod describe;
+pub(crate) mod health;
 mod host_keys;
 mod inventory;
 mod patterns;
@@ -25,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::guard::{self, Guard};
+use crate::meter::{self, Meter};
 use crate::problem;
 use crate::serve::{Asked, ServerSettings};
 
@@ -39,6 +41,8 @@ pub(crate) struct Api {
     pub(crate) wishes: mpsc::Sender<Asked>,
     /// Cancelled when the process leaves: event streams end then.
     pub(crate) work: CancellationToken,
+    /// What is counted.
+    pub(crate) meter: Arc<Meter>,
 }
 
 fn routes() -> OpenApiRouter<Api> {
@@ -76,7 +80,11 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(credentials::list))
         .routes(routes!(credentials::rekey))
         .routes(routes!(credentials::show, credentials::put, credentials::remove));
-    OpenApiRouter::with_openapi(describe::head()).nest("/api/v1", api)
+    OpenApiRouter::with_openapi(describe::head())
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::metrics))
+        .nest("/api/v1", api)
 }
 
 /// Returns everything that the server answers to.
@@ -91,10 +99,12 @@ pub(crate) fn router(api: Api, guard: Arc<Guard>) -> Result<Router, Problem> {
     let document = Bytes::from(document);
     let describe =
         move || async move { ([(header::CONTENT_TYPE, "application/json")], document).into_response() };
+    let meter = Arc::clone(&api.meter);
     let router = router
         .route("/api/v1/openapi.json", get(describe))
         .with_state(api);
-    Ok(guarded(router, guard))
+    // Outermost: who is not let in is counted too.
+    Ok(guarded(router, guard).layer(axum::middleware::from_fn_with_state(meter, meter::measure)))
 }
 
 /// Puts the guard in front of addresses, and problems behind them.

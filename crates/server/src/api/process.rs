@@ -80,5 +80,17 @@ pub(super) async fn shutdown(State(api): State<Api>) -> Result<(StatusCode, Json
 /// Check every back end.
 #[utoipa::path(get, path = "/doctor", tag = "server", responses((status = 200, body = Vec<Check>)))]
 pub(super) async fn doctor(State(api): State<Api>) -> Json<Vec<Check>> {
-    Json(api.engine.doctor().await)
+    let mut checks = api.engine.doctor().await;
+    let settings = &api.settings;
+    // Where each is, is known here; the database says it itself while it answers.
+    for check in &mut checks {
+        let place = match check.name.as_str() {
+            "database" if !check.ok => &settings.database,
+            "queue" => &settings.queue,
+            "cache" => &settings.cache,
+            _ => continue,
+        };
+        check.detail = format!("{place}: {}", check.detail);
+    }
+    Json(checks)
 }

@@ -238,7 +238,8 @@ pub(super) async fn events(
         .watch(id, resume.filter(|text| !text.is_empty()))
         .await?;
     let form = events::Form::wanted(&headers);
-    Ok(events::answer(watcher, form, api.work.clone()))
+    let counted = api.meter.followers.enter();
+    Ok(events::answer(watcher, form, api.work.clone(), counted))
 }
 
 /// Reads the task's number in an address.

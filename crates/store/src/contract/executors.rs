@@ -48,6 +48,19 @@ pub(super) async fn an_executor_is_known_until_it_is_forgotten(world: World) {
     assert_eq!(nameless.unwrap_err().kind, ErrorKind::Invalid);
 }
 
+pub(super) async fn the_clock_of_the_database_is_that_of_this_machine(world: World) {
+    let opened = world.open().await;
+    let before = muster_runtime::now();
+    let clock = opened.store.clock().await.unwrap();
+    let after = muster_runtime::now();
+    // Both are on this machine, whose clock does not stand still; a file has none.
+    if let Some(clock) = clock {
+        assert!(before <= clock && clock <= after, "{before} {clock} {after}");
+    }
+    let engine = opened.store.ping().await.unwrap();
+    assert_eq!(clock.is_none(), engine.starts_with("SQLite"), "{engine}");
+}
+
 pub(super) async fn an_owner_of_started_runs_is_known_without_a_sign_of_life(world: World) {
     let opened = world.open().await;
     let id = submit(&opened, "r", 3).await;

@@ -119,6 +119,7 @@ pub fn cases() -> Vec<Case> {
             reading::what_is_not_there_is_none;
         Nothing:
             executors::an_executor_is_known_until_it_is_forgotten
+            executors::the_clock_of_the_database_is_that_of_this_machine
             executors::an_owner_of_started_runs_is_known_without_a_sign_of_life
             executors::of_many_that_adopt_a_task_one_gets_it
             executors::a_task_that_is_done_is_not_adopted

@@ -3,6 +3,7 @@
 mod api;
 mod life;
 mod ownership;
+mod watched;
 
 use super::paths::Paths;
 use crate::settings::{Environment, Overrides, Settings};

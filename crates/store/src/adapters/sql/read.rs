@@ -324,6 +324,23 @@ pub(crate) async fn engine<C: ConnectionTrait>(db: &C) -> Result<String, Error> 
     ))
 }
 
+/// Returns the time that a database server has; None of a file, which has none.
+pub(crate) async fn clock<C: ConnectionTrait>(db: &C) -> Result<Option<Timestamp>, Error> {
+    let backend = db.get_database_backend();
+    let sql = match backend {
+        DbBackend::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
+        DbBackend::MySql => "SELECT CAST(UNIX_TIMESTAMP(SYSDATE(6)) * 1000000 AS SIGNED)",
+        _ => return Ok(None),
+    };
+    let row = db
+        .query_one_raw(Statement::from_string(backend, sql))
+        .await
+        .map_err(during("clock"))?
+        .ok_or_else(|| Error::new(ErrorKind::Internal, "clock"))?;
+    let micros: i64 = row.try_get_by_index(0).map_err(during("clock"))?;
+    Ok(Some(Timestamp(micros)))
+}
+
 async fn setting<C: ConnectionTrait>(db: &C, sql: &str) -> Result<String, Error> {
     db.query_one_raw(Statement::from_string(db.get_database_backend(), sql))
         .await

@@ -181,6 +181,10 @@ impl Store for Database {
         Ok(format!("{engine}, schema {}, {}", known.len(), self.place))
     }
 
+    async fn clock(&self) -> Result<Option<Timestamp>, Error> {
+        read::clock(&self.readers).await
+    }
+
     async fn close(&self) {
         self.writer.close().await;
     }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use muster_model::{ErrorKind, Transition};
+use muster_runtime::meter::{Histogram, MOMENTS, Meters, SIZES};
 use muster_runtime::{Backoff, Tasks, clock, crash_point};
 use sea_orm::{
     ConnAcquireErr, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, SqliteTransactionMode,
@@ -54,6 +55,29 @@ pub(crate) type Keep = Box<dyn Send + Sync>;
 /// The handle of the actor.
 pub(crate) struct Writer {
     jobs: mpsc::Sender<Job>,
+}
+
+/// What the writer counts.
+struct Meter {
+    group_size: Histogram,
+    write_seconds: Histogram,
+}
+
+impl Meter {
+    fn new(meters: &Meters) -> Self {
+        Self {
+            group_size: meters.histogram(
+                "muster_store_group_size",
+                "Changes of runs that were committed together",
+                SIZES,
+            ),
+            write_seconds: meters.histogram(
+                "muster_store_write_seconds",
+                "How long a write took, from its turn to its commit",
+                MOMENTS,
+            ),
+        }
+    }
 }
 
 enum Job {
@@ -144,8 +168,9 @@ impl Writer {
         keep: Keep,
     ) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
+        let meter = Meter::new(tasks.meters());
         tasks.spawn("store writer", async move {
-            let done = work(&writer, waiting).await;
+            let done = work(&writer, waiting, &meter).await;
             // The others first, so that the writer is the last connection and tidies up the log.
             for connections in others.iter().chain([&writer]) {
                 if let Err(error) = connections.close_by_ref().await {
@@ -214,11 +239,16 @@ fn died(operation: impl Into<String>) -> Error {
 }
 
 /// Does jobs until it is told to close or nobody is left to ask; returns whom to tell once all is closed.
-async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Option<oneshot::Sender<()>> {
+async fn work(
+    db: &DatabaseConnection,
+    mut waiting: mpsc::Receiver<Job>,
+    meter: &Meter,
+) -> Option<oneshot::Sender<()>> {
     let recent = Recent::default();
     let mut next = waiting.recv().await;
     let mut away_at = None;
     while let Some(job) = next.take() {
+        let since = clock::monotonic();
         let ended = match job {
             job if away_at.is_some() && job.since().is_some_and(|since| Some(since) <= away_at) => {
                 refuse(job, away);
@@ -227,6 +257,8 @@ async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Opti
             Job::Apply(first) => {
                 let (group, after) = gather(first, &mut waiting);
                 next = after;
+                let changes: usize = group.iter().map(|call| call.changes.len()).sum();
+                meter.group_size.observe(changes as f64);
                 commit(db, group, &recent).await
             }
             Job::Write(job, _) => job.run(db).await,
@@ -238,6 +270,7 @@ async fn work(db: &DatabaseConnection, mut waiting: mpsc::Receiver<Job>) -> Opti
                 return Some(done);
             }
         };
+        meter.write_seconds.took(clock::monotonic().saturating_sub(since));
         if ended == Ended::Away {
             away_at = Some(clock::monotonic());
         }

@@ -4,6 +4,7 @@
 //! Who finds no room shares a login that is under way, or starts one.
 
 mod connection;
+mod meter;
 mod starts;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 pub(crate) use connection::{Connection, Opened, Place};
 
+use self::meter::Meter;
 use self::starts::{Starts, Turn};
 use super::connect::{self, Login, Resolved};
 use super::explain;
@@ -44,6 +46,7 @@ pub(crate) struct Pool {
     settings: Settings,
     tasks: Tasks,
     starts: Arc<Starts>,
+    meter: Meter,
     hosts: Mutex<HashMap<Resolved, Host>>,
     sweeping: AtomicBool,
     closing: CancellationToken,
@@ -84,6 +87,7 @@ impl Pool {
         Self {
             starts: Starts::new(settings.logins),
             settings,
+            meter: Meter::new(tasks.meters()),
             tasks,
             hosts: Mutex::default(),
             sweeping: AtomicBool::new(false),
@@ -266,10 +270,13 @@ impl Pool {
     ) {
         let pool = Arc::clone(self);
         self.tasks.spawn("ssh login", async move {
+            let login = pool.meter.begin();
             let result = tokio::select! {
                 result = pool.log_in(&resolved, &access, &name) => result,
                 () = pool.closing.cancelled() => Err(broken(&name, "muster closes its connections")),
             };
+            pool.meter
+                .end(login, result.as_ref().err().map(|error| error.reason));
             let mut hosts = pool.hosts();
             if let Some(host) = hosts.get_mut(&resolved) {
                 host.flights.retain(|flight| flight.number != number);
