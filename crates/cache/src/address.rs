@@ -19,7 +19,11 @@ pub(crate) struct Address {
 // Without the password.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let hosts: Vec<String> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let hosts: Vec<String> = self
+            .hosts
+            .iter()
+            .map(|(host, port)| format!("{host}:{port}"))
+            .collect();
         f.write_str(&hosts.join(","))
     }
 }
@@ -42,8 +46,15 @@ pub(crate) fn parse(rest: &str, port: u16) -> Result<Address, String> {
     };
     let (hosts, path) = places.split_once('/').unwrap_or((places, ""));
     let mut address = Address {
-        hosts: hosts.split(',').map(|host| place(host, port)).collect::<Result<_, _>>()?,
-        path: path.split('/').filter(|part| !part.is_empty()).map(decode).collect::<Result<_, _>>()?,
+        hosts: hosts
+            .split(',')
+            .map(|host| place(host, port))
+            .collect::<Result<_, _>>()?,
+        path: path
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .map(decode)
+            .collect::<Result<_, _>>()?,
         ..Address::default()
     };
     if let Some(login) = login {
@@ -52,7 +63,10 @@ pub(crate) fn parse(rest: &str, port: u16) -> Result<Address, String> {
             None => (login, None),
         };
         address.user = Some(decode(user)?).filter(|user| !user.is_empty());
-        address.password = password.map(decode).transpose()?.filter(|password| !password.is_empty());
+        address.password = password
+            .map(decode)
+            .transpose()?
+            .filter(|password| !password.is_empty());
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or("a parameter is written name=value")?;
@@ -101,7 +115,9 @@ fn decode(text: &str) -> Result<String, String> {
         }
         let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
         let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or(WRONG)?;
+        let byte = digits
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            .ok_or(WRONG)?;
         bytes.push(byte);
         rest = &after[2..];
     }
@@ -114,13 +130,20 @@ mod tests {
 
     #[test]
     fn urls_are_read_part_by_part() {
-        let read = parse("//me:p%40ss%2Fw@a:1,b,[::1]:2/main/3?prefix=x:&ca=/etc/c%20a", 6379).expect("right");
+        let read = parse(
+            "//me:p%40ss%2Fw@a:1,b,[::1]:2/main/3?prefix=x:&ca=/etc/c%20a",
+            6379,
+        )
+        .expect("right");
         assert_eq!(read.user.as_deref(), Some("me"));
         assert_eq!(read.password.as_deref(), Some("p@ss/w"));
         let hosts = [("a", 1), ("b", 6379), ("::1", 2)].map(|(host, port)| (host.to_owned(), port));
         assert_eq!(read.hosts, hosts);
         assert_eq!(read.path, ["main", "3"]);
-        assert_eq!(read.query, [("prefix", "x:"), ("ca", "/etc/c a")].map(|(a, b)| (a.to_owned(), b.to_owned())));
+        assert_eq!(
+            read.query,
+            [("prefix", "x:"), ("ca", "/etc/c a")].map(|(a, b)| (a.to_owned(), b.to_owned()))
+        );
         assert!(!format!("{read:?}").contains("p@ss"));
         let read = parse("//:secret@a", 1).expect("right");
         assert_eq!((read.user, read.password.as_deref()), (None, Some("secret")));
@@ -129,9 +152,22 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_and_never_quoted() {
         for url in [
-            "host", "//", "//hunter2@", "//u:hunter2@a:0", "//u:hunter2@a:b", "//u:hunter2@[::1", "//u:hunter2@[::1]x",
-            "//u:hunter2%@a", "//u:hunter2%zz@a", "//u:hunter2%ff@a", "//u:hunter2@a,,b", "//u:hunter2@a b",
-            "//u:hunter2@a?x", "//u:hunter2@a#x", "//u:hunter2@a:1:2", "//u:hunter2%+1@a",
+            "host",
+            "//",
+            "//hunter2@",
+            "//u:hunter2@a:0",
+            "//u:hunter2@a:b",
+            "//u:hunter2@[::1",
+            "//u:hunter2@[::1]x",
+            "//u:hunter2%@a",
+            "//u:hunter2%zz@a",
+            "//u:hunter2%ff@a",
+            "//u:hunter2@a,,b",
+            "//u:hunter2@a b",
+            "//u:hunter2@a?x",
+            "//u:hunter2@a#x",
+            "//u:hunter2@a:1:2",
+            "//u:hunter2%+1@a",
         ] {
             let error = parse(url, 1).expect_err(url);
             assert!(!error.contains("hunter2"), "{url}: {error}");

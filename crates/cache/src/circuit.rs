@@ -116,7 +116,9 @@ impl Pass<'_> {
     pub(crate) fn refused(self, why: &str) {
         let now = monotonic();
         let mut state = self.circuit.state.lock();
-        let is_new = state.refusal_said.is_none_or(|said| now.saturating_sub(said) >= SAY_AGAIN);
+        let is_new = state
+            .refusal_said
+            .is_none_or(|said| now.saturating_sub(said) >= SAY_AGAIN);
         if is_new {
             state.refusal_said = Some(now);
         }
@@ -188,7 +190,10 @@ mod tests {
         assert!(circuit.enter(get).is_err(), "nor right after it");
         wait(120).await;
         drop(circuit.enter(get).expect("one that is dropped"));
-        circuit.enter(get).expect("leaves its turn to the next").answered();
+        circuit
+            .enter(get)
+            .expect("leaves its turn to the next")
+            .answered();
         assert!(circuit.enter(get).is_ok() && circuit.enter(get).is_ok());
     }
 
@@ -199,10 +204,16 @@ mod tests {
         let mut early = early.into_iter();
         early.next().expect("one").gone("killed");
         early.next().expect("two").answered();
-        assert!(circuit.enter(get).is_err(), "a late answer does not bring it back");
+        assert!(
+            circuit.enter(get).is_err(),
+            "a late answer does not bring it back"
+        );
         circuit.ask().answered();
         early.next().expect("three").gone("killed");
-        assert!(circuit.enter(get).is_ok(), "a late failure does not take it away again");
+        assert!(
+            circuit.enter(get).is_ok(),
+            "a late failure does not take it away again"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -30,7 +30,9 @@ pub async fn open(url: &str) -> Result<Arc<dyn Cache>, Error> {
             let feature = if is_redis(scheme) { "redis" } else { "memcached" };
             Err(Error::new(
                 ErrorKind::Unsupported,
-                format!("open {scheme}: it needs the feature '{feature}', without which this program was built; memory: is there"),
+                format!(
+                    "open {scheme}: it needs the feature '{feature}', without which this program was built; memory: is there"
+                ),
             ))
         }
         _ => Err(invalid("its scheme is unknown")),

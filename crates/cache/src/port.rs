@@ -52,13 +52,13 @@ pub trait Cache: Send + Sync + 'static {
 
     /// Returns the bits of this cache; `Unsupported` where its engine has none.
     fn bits(&self) -> Result<&dyn Bits, Error> {
-        let why = "this cache has no single bits: memory: and redis:// have them";
+        let why = "bits: this cache has no single bits: memory: and redis:// have them";
         Err(Error::new(ErrorKind::Unsupported, why))
     }
 
     /// Returns the channels of this cache; `Unsupported` where its engine has none.
     fn channels(&self) -> Result<&dyn Channels, Error> {
-        let why = "this cache has no channels: memory: and redis:// have them";
+        let why = "channels: this cache has no channels: memory: and redis:// have them";
         Err(Error::new(ErrorKind::Unsupported, why))
     }
 }

@@ -9,8 +9,14 @@ use muster_testkit::{Certificates, Memcached, Redis, RedisCluster, RedisSentinel
 
 #[test]
 fn redis_keeps_its_port_and_nothing_else() {
-    let mut redis = require!(Redis::with(&["requirepass sesame", "user tester on >hunter2 ~* +@all"]));
-    assert!(proc::with_arg("sesame").is_empty(), "the password stands on no command line");
+    let mut redis = require!(Redis::with(&[
+        "requirepass sesame",
+        "user tester on >hunter2 ~* +@all"
+    ]));
+    assert!(
+        proc::with_arg("sesame").is_empty(),
+        "the password stands on no command line"
+    );
     let port = redis.port();
     for round in 0..2 {
         let ask = |words: &[&str]| {
@@ -36,7 +42,10 @@ fn memcached_keeps_its_port_and_nothing_else() {
     let port = memcached.port();
     for _ in 0..2 {
         assert_eq!(memcached.ask("get key").expect("an answer"), "END\r\n");
-        assert_eq!(memcached.ask("set key 0 0 1\r\nx").expect("an answer"), "STORED\r\n");
+        assert_eq!(
+            memcached.ask("set key 0 0 1\r\nx").expect("an answer"),
+            "STORED\r\n"
+        );
         memcached.kill();
         assert!(memcached.ask("version").is_err());
         memcached.start_again().expect("it starts");

@@ -34,7 +34,10 @@ impl Certificates {
                 "req -x509 {KEY} -keyout {authority}.key -out {authority}.crt -subj /CN=muster-test-{authority}"
             ))?;
         }
-        for (name, more) in [("server", "-addext subjectAltName=IP:127.0.0.1,DNS:localhost"), ("client", "-addext basicConstraints=CA:FALSE")] {
+        for (name, more) in [
+            ("server", "-addext subjectAltName=IP:127.0.0.1,DNS:localhost"),
+            ("client", "-addext basicConstraints=CA:FALSE"),
+        ] {
             run(&format!(
                 "req -x509 {KEY} -CA ca.crt -CAkey ca.key -keyout {name}.key -out {name}.crt -subj /CN={name} {more}"
             ))?;

@@ -37,7 +37,10 @@ impl RedisCluster {
             let own = ["cluster-enabled yes", &bus, "cluster-node-timeout 2000"];
             nodes.push(Redis::with(&[&own, settings].concat())?);
         }
-        let places: Vec<String> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())).collect();
+        let places: Vec<String> = nodes
+            .iter()
+            .map(|node| format!("127.0.0.1:{}", node.port()))
+            .collect();
         let mut words = vec!["--cluster", "create"];
         words.extend(places.iter().map(String::as_str));
         words.push("--cluster-yes");

@@ -36,7 +36,8 @@ impl Memcached {
     ///
     /// Where it does not answer.
     pub fn ask(&self, line: &str) -> Result<String> {
-        server::ask(self.server.port, line).ok_or_else(|| Error::failed("asking memcached", "it does not answer"))
+        server::ask(self.server.port, line)
+            .ok_or_else(|| Error::failed("asking memcached", "it does not answer"))
     }
 
     /// Ends it as an administrator does.
@@ -89,7 +90,13 @@ impl Memcached {
 fn line(server: &Server, megabytes: u32) -> Result<Vec<String>> {
     let program = server::program(&["/usr/bin/memcached", "/usr/local/bin/memcached"], "memcached")?;
     let (port, megabytes) = (server.port.to_string(), megabytes.to_string());
-    let mut line = vec![program, "-l".to_owned(), "127.0.0.1".to_owned(), "-p".to_owned(), port];
+    let mut line = vec![
+        program,
+        "-l".to_owned(),
+        "127.0.0.1".to_owned(),
+        "-p".to_owned(),
+        port,
+    ];
     line.extend(["-U", "0", "-m", &megabytes].map(str::to_owned));
     // As root it wants to know who it is to be.
     if nix::unistd::geteuid().is_root() {

@@ -36,7 +36,11 @@ impl Redis {
     ///
     /// As [`Redis::start`].
     pub fn with(settings: &[&str]) -> Result<Self> {
-        Self::launch(settings.iter().map(|line| (*line).to_owned()).collect(), false, "")
+        Self::launch(
+            settings.iter().map(|line| (*line).to_owned()).collect(),
+            false,
+            "",
+        )
     }
 
     /// Starts one whose port speaks TLS, with these certificates. It asks for one of the client's where `wants_ours`.
@@ -163,7 +167,11 @@ pub(super) fn cli(port: u16, words: &[&str]) -> Result<String> {
 /// Writes the settings, where passwords stand on no command line, and returns the command.
 fn line(server: &Server, settings: &[String], is_tls: bool, mode: &str) -> Result<Vec<String>> {
     let program = server::program(&["/usr/bin/redis-server", "/usr/local/bin/redis-server"], PACKAGE)?;
-    let (plain, tls) = if is_tls { (0, server.port) } else { (server.port, 0) };
+    let (plain, tls) = if is_tls {
+        (0, server.port)
+    } else {
+        (server.port, 0)
+    };
     let mut text = format!(
         "bind 127.0.0.1\nport {plain}\ndir {}\nunixsocket {}\nunixsocketperm 700\n",
         server.path(""),

@@ -25,7 +25,10 @@ impl RedisSentinel {
     /// [`Error::Missing`] where Redis is not installed.
     pub fn start(sentinels: usize) -> Result<Self> {
         let primary = Redis::start()?;
-        let replica = Redis::with(&[&format!("replicaof 127.0.0.1 {}", primary.port()), "repl-diskless-sync-delay 0"])?;
+        let replica = Redis::with(&[
+            &format!("replicaof 127.0.0.1 {}", primary.port()),
+            "repl-diskless-sync-delay 0",
+        ])?;
         let most = sentinels / 2 + 1;
         let settings = [
             format!("sentinel monitor {SERVICE} 127.0.0.1 {} {most}", primary.port()),
@@ -37,14 +40,21 @@ impl RedisSentinel {
             sentinels: Vec::new(),
         };
         for _ in 0..sentinels {
-            set.sentinels.push(Redis::launch(settings.to_vec(), false, "--sentinel")?);
+            set.sentinels
+                .push(Redis::launch(settings.to_vec(), false, "--sentinel")?);
         }
         let others = sentinels.saturating_sub(1).to_string();
         wait::blocking(PATIENCE, "the Sentinels to know everybody", || {
             let knows = |sentinel: &Redis| {
                 let told = cli(sentinel.port(), &["sentinel", "master", SERVICE]).unwrap_or_default();
-                let field = |name| told.lines().skip_while(|line| *line != name).nth(1).map(str::to_owned);
-                field("num-slaves").as_deref() == Some("1") && field("num-other-sentinels") == Some(others.clone())
+                let field = |name| {
+                    told.lines()
+                        .skip_while(|line| *line != name)
+                        .nth(1)
+                        .map(str::to_owned)
+                };
+                field("num-slaves").as_deref() == Some("1")
+                    && field("num-other-sentinels") == Some(others.clone())
             };
             let link = set.nodes[1].ask(&["info", "replication"]).unwrap_or_default();
             (set.sentinels.iter().all(knows) && link.contains("master_link_status:up")).then_some(())

@@ -55,7 +55,11 @@ impl Server {
     }
 
     /// Starts it at a port that was free a moment ago, at another one where it was taken meanwhile.
-    pub(super) fn start(&mut self, command: impl Fn(&Self) -> Result<Vec<String>>, hello: &str) -> Result<()> {
+    pub(super) fn start(
+        &mut self,
+        command: impl Fn(&Self) -> Result<Vec<String>>,
+        hello: &str,
+    ) -> Result<()> {
         let mut last = None;
         for _ in 0..5 {
             self.port = ports::free()?;
@@ -66,7 +70,10 @@ impl Server {
                 other => return other,
             }
         }
-        Err(Error::failed(format!("starting {}", self.name), last.unwrap_or_default()))
+        Err(Error::failed(
+            format!("starting {}", self.name),
+            last.unwrap_or_default(),
+        ))
     }
 
     /// Starts it at the port that it has, and waits until it answers to `hello`, or takes a connection where that is
@@ -100,7 +107,9 @@ impl Server {
     /// Asks it to end, and waits until it has.
     pub(super) fn stop(&mut self) -> Result<()> {
         self.signal(Signal::SIGTERM);
-        let ended = wait::blocking(ENDS_WITHIN, "the cache server to end", || self.has_ended().then_some(()));
+        let ended = wait::blocking(ENDS_WITHIN, "the cache server to end", || {
+            self.has_ended().then_some(())
+        });
         self.guard = None;
         ended
     }
@@ -140,7 +149,10 @@ pub(super) fn ask(port: u16, line: &str) -> Option<String> {
 /// Returns the first of these programs that there is.
 pub(super) fn program(candidates: &[&str], package: &str) -> Result<String> {
     let found = candidates.iter().find(|path| Path::new(path).exists());
-    let name = candidates.first().and_then(|path| path.rsplit('/').next()).unwrap_or("");
+    let name = candidates
+        .first()
+        .and_then(|path| path.rsplit('/').next())
+        .unwrap_or("");
     found
         .map(|path| (*path).to_owned())
         .ok_or_else(|| Error::missing(name, format!("install the package {package}")))

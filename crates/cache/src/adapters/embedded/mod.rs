@@ -19,7 +19,8 @@ use self::value::{Pieces, Value};
 use crate::error::Error;
 use crate::port::{Bits, Cache, Channels, Subscription};
 use crate::rules::{
-    APPENDED_BYTES, SET_BYTES, check, check_channel, check_key, check_message, check_size, ends_elsewhere, kept, refuse,
+    APPENDED_BYTES, SET_BYTES, check, check_channel, check_key, check_message, check_size, ends_elsewhere,
+    kept, refuse,
 };
 
 /// The embedded cache.

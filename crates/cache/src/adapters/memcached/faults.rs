@@ -31,7 +31,10 @@ pub(super) fn translate(error: &Error, name: &str) -> (ErrorKind, String) {
             ErrorKind::Unsupported,
             format!("{name} does not know a command that Muster needs: Memcached 1.6 or newer does"),
         ),
-        Error::Protocol(_) => (ErrorKind::Invalid, format!("what answers at {name} is no Memcached")),
+        Error::Protocol(_) => (
+            ErrorKind::Invalid,
+            format!("what answers at {name} is no Memcached"),
+        ),
         _ => (ErrorKind::Internal, format!("{name} answered with an error")),
     }
 }
@@ -55,7 +58,10 @@ pub(super) fn check_version(answer: &str, name: &str) -> Result<(), (ErrorKind, 
         }
         return Err(translate(&Error::Protocol(String::new()), name));
     };
-    let mut parts = version.trim().split('.').map(|part| part.parse::<u32>().unwrap_or(0));
+    let mut parts = version
+        .trim()
+        .split('.')
+        .map(|part| part.parse::<u32>().unwrap_or(0));
     let number = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
     if number < (1, 6) {
         let what = format!("{name} is Memcached {}: 1.6 or newer is needed", version.trim());
@@ -78,16 +84,36 @@ mod tests {
         };
         let unknown = io::Error::other("failed to lookup address information: Name or service not known");
         for (error, kind, words) in [
-            (io(io::ErrorKind::ConnectionRefused), Unavailable, "nobody listens at m:1"),
+            (
+                io(io::ErrorKind::ConnectionRefused),
+                Unavailable,
+                "nobody listens at m:1",
+            ),
             (io(io::ErrorKind::TimedOut), Unavailable, "in time"),
             (io(io::ErrorKind::BrokenPipe), Unavailable, "cannot be reached"),
             (Error::Io(unknown), Unavailable, "the name is not known"),
             (Error::Timeout { key: Vec::new() }, Unavailable, "in time"),
             (ambiguous, OutcomeUnknown, "before it answered"),
-            (Error::Server("object too large for cache".to_owned()), TooLarge, "-I 1m"),
-            (Error::Server("out of memory storing object".to_owned()), TooLarge, "without -M"),
-            (Error::Server("other".to_owned()), Unavailable, "a fault of its own"),
-            (Error::Rejected("CLIENT_ERROR unauthenticated".to_owned()), Denied, "without -Y"),
+            (
+                Error::Server("object too large for cache".to_owned()),
+                TooLarge,
+                "-I 1m",
+            ),
+            (
+                Error::Server("out of memory storing object".to_owned()),
+                TooLarge,
+                "without -M",
+            ),
+            (
+                Error::Server("other".to_owned()),
+                Unavailable,
+                "a fault of its own",
+            ),
+            (
+                Error::Rejected("CLIENT_ERROR unauthenticated".to_owned()),
+                Denied,
+                "without -Y",
+            ),
             (Error::Rejected("ERROR".to_owned()), Unsupported, "1.6"),
             (Error::Protocol("what".to_owned()), Invalid, "no Memcached"),
             (Error::Conflict, Internal, "an error"),
@@ -109,7 +135,11 @@ mod tests {
             ("HTTP/1.1 400 Bad Request", Some(ErrorKind::Invalid)),
             ("", Some(ErrorKind::Invalid)),
         ] {
-            assert_eq!(check_version(answer, "m").err().map(|(kind, _)| kind), kind, "{answer}");
+            assert_eq!(
+                check_version(answer, "m").err().map(|(kind, _)| kind),
+                kind,
+                "{answer}"
+            );
         }
     }
 }

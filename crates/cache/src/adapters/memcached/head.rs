@@ -130,7 +130,13 @@ mod tests {
 
     #[test]
     fn what_is_no_head_is_none() {
-        for bytes in [&b""[..], b"M", b"text that somebody else has set", b"M\x01\0\0\0\0\0\0\0\0\xff\xff\xff\xff", b"M\x02\0\0\0\0\0\0\0\0\0\0\0\0"] {
+        for bytes in [
+            &b""[..],
+            b"M",
+            b"text that somebody else has set",
+            b"M\x01\0\0\0\0\0\0\0\0\xff\xff\xff\xff",
+            b"M\x02\0\0\0\0\0\0\0\0\0\0\0\0",
+        ] {
             assert_eq!(Head::decode(bytes.to_vec()), None, "{bytes:?}");
         }
     }

@@ -30,9 +30,6 @@ use crate::rules::{APPENDED_BYTES, SET_BYTES, check, check_key, check_size, ends
 const NAME_BYTES: usize = 250;
 /// What is longer is a point in time for Memcached, in seconds.
 const LONGEST_SPAN: u64 = 30 * 24 * 3600;
-/// How many operations go to a server in one round trip.
-const AT_ONCE: usize = 100;
-
 /// Several Memcached servers.
 pub(crate) struct Memcached {
     servers: Vec<Server>,
@@ -51,7 +48,11 @@ impl Memcached {
     pub(crate) async fn open(rest: &str) -> Result<Self, Error> {
         let settings = Settings::parse(rest)?;
         let memcached = Self {
-            places: settings.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect(),
+            places: settings
+                .hosts
+                .iter()
+                .map(|(host, port)| format!("{host}:{port}"))
+                .collect(),
             servers: settings
                 .hosts
                 .into_iter()
@@ -102,8 +103,15 @@ impl Memcached {
     }
 
     async fn run(&self, what: &str, name: &str, operation: impl Into<Op>) -> Result<OpResult, Error> {
-        let mut answers = self.servers[self.place(name)].run(what, vec![operation.into()]).await?;
-        let none = || Error::new(ErrorKind::Internal, format!("{what}: an operation was not answered"));
+        let mut answers = self.servers[self.place(name)]
+            .run(what, vec![operation.into()])
+            .await?;
+        let none = || {
+            Error::new(
+                ErrorKind::Internal,
+                format!("{what}: an operation was not answered"),
+            )
+        };
         answers.pop().ok_or_else(none)
     }
 
@@ -116,20 +124,16 @@ impl Memcached {
             places.push(place);
             shares[place].push(operation);
         }
-        let ask = |(server, share): (&Server, Vec<Op>)| async move {
-            let mut answers = Vec::with_capacity(share.len());
-            let mut share = share.into_iter();
-            loop {
-                let some: Vec<Op> = share.by_ref().take(AT_ONCE).collect();
-                if some.is_empty() {
-                    return Ok::<_, Error>(answers.into_iter());
-                }
-                answers.extend(server.run(what, some).await?);
-            }
-        };
-        let asked = self.servers.iter().zip(shares).map(|(server, share)| Box::pin(ask((server, share))));
+        let asked = self
+            .servers
+            .iter()
+            .zip(shares)
+            .map(|(server, share)| server.run_all(what, share));
         let mut answers = try_join_all(asked).await?;
-        Ok(places.into_iter().filter_map(|place| answers[place].next()).collect())
+        Ok(places
+            .into_iter()
+            .filter_map(|place| answers[place].pop_front())
+            .collect())
     }
 
     /// Returns the head under a key and what it is compared by.
@@ -147,18 +151,28 @@ impl Memcached {
             (name, get)
         });
         let answers = self.run_many(&what.text, operations.collect()).await?;
-        let bytes = answers.into_iter().zip(pieces).map(|(answer, piece)| match answer {
-            OpResult::Get(found) => found
-                .value
-                .filter(|bytes| bytes.len() == piece.len as usize)
-                .map(Bytes::from),
-            _ => None,
-        });
+        let bytes = answers
+            .into_iter()
+            .zip(pieces)
+            .map(|(answer, piece)| match answer {
+                OpResult::Get(found) => found
+                    .value
+                    .filter(|bytes| bytes.len() == piece.len as usize)
+                    .map(Bytes::from),
+                _ => None,
+            });
         Ok(bytes.collect())
     }
 
     /// Reads a part of a value.
-    async fn read(&self, what: &What<'_>, head: Head, cas: u64, from: u64, most: u64) -> Result<Option<Bytes>, Error> {
+    async fn read(
+        &self,
+        what: &What<'_>,
+        head: Head,
+        cas: u64,
+        from: u64,
+        most: u64,
+    ) -> Result<Option<Bytes>, Error> {
         let from = from.min(head.len());
         let to = from.saturating_add(most).min(head.len());
         let (pieces, begin) = head.within(from, to);
@@ -167,7 +181,9 @@ impl Memcached {
             return Ok(None);
         };
         let tail_begin = head.len() - head.tail.len() as u64;
-        let place = |at: u64, begin: u64, len: usize| usize::try_from(at.saturating_sub(begin)).unwrap_or(len).min(len);
+        let place = |at: u64, begin: u64, len: usize| {
+            usize::try_from(at.saturating_sub(begin)).unwrap_or(len).min(len)
+        };
         let mut part = BytesMut::with_capacity(usize::try_from(to - from).unwrap_or(0));
         let mut at = begin;
         for bytes in found {
@@ -176,7 +192,10 @@ impl Memcached {
         }
         if to > tail_begin {
             let tail = &head.tail;
-            let (from, to) = (place(from, tail_begin, tail.len()), place(to, tail_begin, tail.len()));
+            let (from, to) = (
+                place(from, tail_begin, tail.len()),
+                place(to, tail_begin, tail.len()),
+            );
             if part.is_empty() {
                 return Ok(Some(tail.slice(from..to)));
             }
@@ -213,8 +232,12 @@ impl Memcached {
             let touch = Get::new(&name).without_value().touch_raw(at(head.until)).into();
             (name, touch)
         };
-        let answers = self.run_many(&what.text, head.pieces.iter().map(touch).collect()).await?;
-        Ok(answers.iter().all(|answer| answer.as_get().is_some_and(|found| found.hit())))
+        let answers = self
+            .run_many(&what.text, head.pieces.iter().map(touch).collect())
+            .await?;
+        Ok(answers
+            .iter()
+            .all(|answer| answer.as_get().is_some_and(|found| found.hit())))
     }
 
     /// Changes a value: `change` is asked until nobody else was faster.
@@ -275,16 +298,23 @@ struct What<'a> {
 }
 
 fn read_head(what: &What<'_>, answer: OpResult) -> Result<Option<(Head, u64)>, Error> {
-    let OpResult::Get(found) = answer else { return Ok(None) };
+    let OpResult::Get(found) = answer else {
+        return Ok(None);
+    };
     let cas = found.item.cas.unwrap_or(0);
-    let Some(bytes) = found.value.filter(|_| found.status == memcache::exp::GetStatus::Hit) else {
+    let Some(bytes) = found
+        .value
+        .filter(|_| found.status == memcache::exp::GetStatus::Hit)
+    else {
         return Ok(None);
     };
     let foreign = || {
         let why = "the key holds a value of another program: give Muster a prefix of its own by ?prefix=";
         Error::new(ErrorKind::Conflict, format!("{}: {why}", what.text))
     };
-    Head::decode(bytes).map(|head| Some((head, cas))).ok_or_else(foreign)
+    Head::decode(bytes)
+        .map(|head| Some((head, cas)))
+        .ok_or_else(foreign)
 }
 
 fn status(answer: &OpResult) -> Option<MutationStatus> {
@@ -382,7 +412,9 @@ impl Cache for Memcached {
         let refuse = |why| refuse(ErrorKind::Invalid, "increment", key, why);
         // Memcached's own counters have no sign and wrap around.
         let change = |there: Option<&Head>| {
-            let before = there.map_or(Some(0), count).ok_or_else(|| refuse("its value is no counter"))?;
+            let before = there
+                .map_or(Some(0), count)
+                .ok_or_else(|| refuse("its value is no counter"))?;
             let after = before.checked_add(by);
             let after = after.ok_or_else(|| refuse("the counter would pass 63 bits"))?;
             let (head, new) = Head::of(after.to_string().into());
@@ -420,7 +452,9 @@ impl Cache for Memcached {
     async fn touch(&self, key: &str, lifetime: Duration) -> Result<bool, Error> {
         check("touch", key, lifetime)?;
         let what = self.what("touch", key);
-        let get = Get::new(&what.name).meta(Meta::default().cas()).touch_raw(span(lifetime));
+        let get = Get::new(&what.name)
+            .meta(Meta::default().cas())
+            .touch_raw(span(lifetime));
         let answer = self.run(&what.text, &what.name, get).await?;
         let Some((mut head, cas)) = read_head(&what, answer)? else {
             return Ok(false);
@@ -432,14 +466,18 @@ impl Cache for Memcached {
         }
         if head.until != until {
             // Who was faster has prolonged them too.
-            let set = Set::new(&what.name, head.encode()).compare_cas(cas).ttl_raw(span(lifetime));
+            let set = Set::new(&what.name, head.encode())
+                .compare_cas(cas)
+                .ttl_raw(span(lifetime));
             self.run(&what.text, &what.name, set).await?;
         }
         Ok(true)
     }
 
     async fn ping(&self) -> Result<(), Error> {
-        try_join_all(self.servers.iter().map(Server::check)).await.map(drop)
+        try_join_all(self.servers.iter().map(Server::check))
+            .await
+            .map(drop)
     }
 }
 
@@ -479,7 +517,10 @@ mod tests {
                 assert_eq!(three.places[place], two.places[two.place(&name)]);
             }
         }
-        assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (800..1200).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -488,11 +529,22 @@ mod tests {
         let long = "k".repeat(250);
         let longer = format!("{}x", "k".repeat(249));
         let digest = memcached.name(&long).split_off("muster:".len());
-        let keys = ["key", "#key", "ключ", &long, &longer, &digest, "#0000000000000001"];
+        let keys = [
+            "key",
+            "#key",
+            "ключ",
+            &long,
+            &longer,
+            &digest,
+            "#0000000000000001",
+        ];
         let names: std::collections::HashSet<String> = keys.iter().map(|key| memcached.name(key)).collect();
         assert_eq!(names.len(), keys.len());
         for name in names {
-            assert!(name.len() <= NAME_BYTES && name.bytes().all(|byte| byte.is_ascii_graphic()), "{name}");
+            assert!(
+                name.len() <= NAME_BYTES && name.bytes().all(|byte| byte.is_ascii_graphic()),
+                "{name}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
 //! One Memcached server: its connections, and whether it answers.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use memcache::exp::{AsyncMetaClient, Error as Fault, Op, OpResult};
@@ -15,6 +16,8 @@ use crate::error::Error;
 
 /// How many connections are kept.
 const CONNECTIONS: usize = 16;
+/// How many operations go there in one round trip.
+const AT_ONCE: usize = 100;
 
 /// One of the servers.
 pub(super) struct Server {
@@ -53,6 +56,19 @@ impl Server {
                 let (kind, why) = faults::translate(&fault, self.circuit.name());
                 Err(self.failed(pass, what, kind, why).caused_by(fault))
             }
+        }
+    }
+
+    /// Runs any number of operations and returns their answers in order.
+    pub(super) async fn run_all(&self, what: &str, operations: Vec<Op>) -> Result<VecDeque<OpResult>, Error> {
+        let mut answers = VecDeque::with_capacity(operations.len());
+        let mut operations = operations.into_iter();
+        loop {
+            let some: Vec<Op> = operations.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(answers);
+            }
+            answers.extend(self.run(what, some).await?);
         }
     }
 
@@ -106,7 +122,9 @@ impl Server {
         stream.write_all(b"version\r\n").await?;
         let mut line = Vec::new();
         // A stranger may answer, and at any length.
-        tokio::io::AsyncReadExt::take(&mut stream, 200).read_until(b'\n', &mut line).await?;
+        tokio::io::AsyncReadExt::take(&mut stream, 200)
+            .read_until(b'\n', &mut line)
+            .await?;
         Ok(String::from_utf8_lossy(&line).into_owned())
     }
 

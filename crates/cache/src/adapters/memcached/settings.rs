@@ -28,7 +28,9 @@ impl Settings {
     pub(super) fn parse(rest: &str) -> Result<Self, Error> {
         let address = address::parse(rest, 11211).map_err(|why| invalid(&why))?;
         if address.user.is_some() || address.password.is_some() {
-            return Err(invalid("Memcached is used without a login: let it listen on a network of your own"));
+            return Err(invalid(
+                "Memcached is used without a login: let it listen on a network of your own",
+            ));
         }
         if !address.path.is_empty() {
             return Err(invalid("it takes no path"));
@@ -45,8 +47,8 @@ impl Settings {
                 }
                 "prefix" => return Err(invalid("a prefix has at most 100 letters of ASCII and no spaces")),
                 "timeout" => {
-                    settings.timeout =
-                        quantity::duration(&value).map_err(|error| invalid("its timeout is wrong").caused_by(error))?;
+                    settings.timeout = quantity::duration(&value)
+                        .map_err(|error| invalid("its timeout is wrong").caused_by(error))?;
                 }
                 _ => return Err(invalid("a parameter is not known: it takes prefix and timeout")),
             }
@@ -73,7 +75,10 @@ mod tests {
     fn urls_are_read_strictly() {
         let settings = Settings::parse("//a,b:1?prefix=x.&timeout=1s").expect("right");
         assert_eq!(settings.hosts, [("a".to_owned(), 11211), ("b".to_owned(), 1)]);
-        assert_eq!((settings.prefix.as_str(), settings.timeout), ("x.", Duration::from_secs(1)));
+        assert_eq!(
+            (settings.prefix.as_str(), settings.timeout),
+            ("x.", Duration::from_secs(1))
+        );
         for (url, why) in [
             ("//u:hunter2@a", "without a login"),
             ("//a/1", "no path"),

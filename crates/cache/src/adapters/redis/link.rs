@@ -14,7 +14,8 @@ use redis::cluster_async::ClusterConnection;
 use redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, ProtocolVersion, RedisError, RedisResult, TlsMode, Value,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, ProtocolVersion, RedisError, RedisResult,
+    TlsMode, Value,
 };
 use tokio::sync::Semaphore;
 
@@ -52,7 +53,9 @@ impl Conn {
             Self::One(one) => command.query_async(one).await,
             Self::Cluster(cluster) => {
                 let any = RoutingInfo::SingleNode(SingleNodeRoutingInfo::Random);
-                Ok(redis::from_redis_value(cluster.route_command(command.clone(), any).await?)?)
+                Ok(redis::from_redis_value(
+                    cluster.route_command(command.clone(), any).await?,
+                )?)
             }
         }
     }
@@ -65,7 +68,9 @@ impl Conn {
                 Self::Cluster(cluster) => commands.query_async(cluster).await,
             },
             Work::Script(script, key, arguments) => match self.ask(&script.by_name(key, arguments)).await {
-                Err(error) if error.code() == Some("NOSCRIPT") => self.ask(&script.in_full(key, arguments)).await,
+                Err(error) if error.code() == Some("NOSCRIPT") => {
+                    self.ask(&script.in_full(key, arguments)).await
+                }
                 answer => answer,
             },
         }
@@ -306,7 +311,9 @@ impl Link {
             .set_response_timeout(Some(self.settings.timeout))
             .set_pipeline_buffer_size(BUFFER);
         let client = self.client(0).await?;
-        let one = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let one = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
         Ok(Conn::One(one))
     }
 
@@ -347,10 +354,11 @@ impl Link {
     /// Asks Sentinel for the server that is the primary now.
     async fn ask_sentinel(&self, service: &str) -> RedisResult<Client> {
         let settings = &self.settings;
-        let mut builder = SentinelClientBuilder::new(settings.addresses(), service, SentinelServerType::Master)?
-            .set_client_to_redis_db(settings.database)
-            .set_client_to_redis_protocol(ProtocolVersion::RESP2)
-            .set_client_to_redis_tcp_settings(Settings::tcp());
+        let mut builder =
+            SentinelClientBuilder::new(settings.addresses(), service, SentinelServerType::Master)?
+                .set_client_to_redis_db(settings.database)
+                .set_client_to_redis_protocol(ProtocolVersion::RESP2)
+                .set_client_to_redis_tcp_settings(Settings::tcp());
         if settings.is_tls {
             builder = builder
                 .set_client_to_redis_tls_mode(TlsMode::Secure)
@@ -382,12 +390,16 @@ impl Link {
         let name = self.settings.name();
         let field = |text: &str, field: &str| {
             let lines = text.lines().filter_map(|line| line.split_once(':'));
-            let mut found = lines.filter(|(name, _)| *name == field).map(|(_, value)| value.trim().to_owned());
+            let mut found = lines
+                .filter(|(name, _)| *name == field)
+                .map(|(_, value)| value.trim().to_owned());
             found.next().unwrap_or_default()
         };
         let version = field(&told, "redis_version");
         if number(&version).is_none_or(|number| number < OLDEST) {
-            return Err(Fault::Unfit(format!("{name} is Redis '{version}': 6.2 or newer is needed")));
+            return Err(Fault::Unfit(format!(
+                "{name} is Redis '{version}': 6.2 or newer is needed"
+            )));
         }
         let memory = conn.ask_any(redis::cmd("INFO").arg("memory")).await?;
         if field(&memory, "maxmemory") != "0" && field(&memory, "maxmemory_policy") == "noeviction" {
@@ -412,8 +424,18 @@ mod tests {
 
     #[test]
     fn versions_are_compared_as_numbers() {
-        for (version, is_old) in [("7.0.15", false), ("6.2.0", false), ("10.0", false), ("6.0.16", true), ("5.0", true)] {
-            assert_eq!(number(version).is_none_or(|number| number < OLDEST), is_old, "{version}");
+        for (version, is_old) in [
+            ("7.0.15", false),
+            ("6.2.0", false),
+            ("10.0", false),
+            ("6.0.16", true),
+            ("5.0", true),
+        ] {
+            assert_eq!(
+                number(version).is_none_or(|number| number < OLDEST),
+                is_old,
+                "{version}"
+            );
         }
         assert_eq!(number(""), None);
     }

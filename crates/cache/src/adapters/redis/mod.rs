@@ -21,7 +21,8 @@ use self::settings::Settings;
 use crate::error::Error;
 use crate::port::{Bits, Cache, Channels, Subscription};
 use crate::rules::{
-    APPENDED_BYTES, SET_BYTES, check, check_channel, check_key, check_message, check_size, ends_elsewhere, kept,
+    APPENDED_BYTES, SET_BYTES, check, check_channel, check_key, check_message, check_size, ends_elsewhere,
+    kept,
 };
 
 /// How many values one command asks for.
@@ -111,7 +112,11 @@ impl Cache for Redis {
         check("set", key, lifetime)?;
         check_size(value.len() as u64, SET_BYTES, "set", key)?;
         let mut command = cmd("SET");
-        command.arg(self.name(key)).arg(&value[..]).arg("PX").arg(milliseconds(lifetime));
+        command
+            .arg(self.name(key))
+            .arg(&value[..])
+            .arg("PX")
+            .arg(milliseconds(lifetime));
         self.ask(writes("set", key), command).await
     }
 
@@ -119,7 +124,12 @@ impl Cache for Redis {
         check("add", key, lifetime)?;
         check_size(value.len() as u64, SET_BYTES, "add", key)?;
         let mut command = cmd("SET");
-        command.arg(self.name(key)).arg(&value[..]).arg("PX").arg(milliseconds(lifetime)).arg("NX");
+        command
+            .arg(self.name(key))
+            .arg(&value[..])
+            .arg("PX")
+            .arg(milliseconds(lifetime))
+            .arg("NX");
         // It answers OK, or nothing where there is a value.
         let added: Option<String> = self.ask(writes("add", key), command).await?;
         Ok(added.is_some())
@@ -139,8 +149,11 @@ impl Cache for Redis {
         let work = Work::Script(&self.scripts.increment, &name, &arguments);
         let count: String = self.link.call(writes("increment", key), work).await?;
         let broken = |error: std::num::ParseIntError| {
-            Error::new(muster_model::ErrorKind::Corrupt, format!("increment {key:?}: a counter is no number"))
-                .caused_by(error)
+            Error::new(
+                muster_model::ErrorKind::Corrupt,
+                format!("increment {key:?}: a counter is no number"),
+            )
+            .caused_by(error)
         };
         count.parse().map_err(broken)
     }
@@ -189,7 +202,10 @@ impl Cache for Redis {
 
     async fn ping(&self) -> Result<(), Error> {
         let pass = self.link.circuit.ask();
-        let _pong: String = self.link.pass(pass, reads("ping", ""), Work::Command(Cmd::ping())).await?;
+        let _pong: String = self
+            .link
+            .pass(pass, reads("ping", ""), Work::Command(Cmd::ping()))
+            .await?;
         Ok(())
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use muster_model::{ErrorKind, Secret, quantity};
 use redis::io::tcp::{TcpSettings, socket2};
 use redis::{
-    ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult, TlsCertificates,
+    ClientTlsConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult,
+    TlsCertificates,
 };
 
 use crate::address::{self, Address};
@@ -55,7 +56,11 @@ impl Settings {
         let address = match (scheme, rest.strip_prefix("///")) {
             // A socket has no host.
             ("redis+unix", Some(path)) => address::parse(&format!("//localhost/{path}"), 1),
-            ("redis+unix", None) => return Err(invalid("redis+unix:// is followed by the path of a socket from /")),
+            ("redis+unix", None) => {
+                return Err(invalid(
+                    "redis+unix:// is followed by the path of a socket from /",
+                ));
+            }
             _ => address::parse(rest, if is_sentinel { 26379 } else { 6379 }),
         };
         let Address {
@@ -102,15 +107,20 @@ impl Settings {
         for (name, value) in query {
             match name.as_str() {
                 "prefix" => {
-                    let is_right = value.len() <= 100 && !value.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+                    let is_right = value.len() <= 100
+                        && !value
+                            .chars()
+                            .any(|letter| letter.is_whitespace() || letter.is_control());
                     if !is_right {
-                        return Err(invalid("a prefix has at most 100 bytes, no spaces and no control characters"));
+                        return Err(invalid(
+                            "a prefix has at most 100 bytes, no spaces and no control characters",
+                        ));
                     }
                     self.prefix = value;
                 }
                 "timeout" => {
-                    self.timeout =
-                        quantity::duration(&value).map_err(|error| invalid("its timeout is wrong").caused_by(error))?;
+                    self.timeout = quantity::duration(&value)
+                        .map_err(|error| invalid("its timeout is wrong").caused_by(error))?;
                 }
                 "db" => self.set_database(Some(&value))?,
                 "user" => self.user = Some(value),
@@ -134,7 +144,9 @@ impl Settings {
             return Ok(());
         }
         if !self.is_tls {
-            return Err(invalid("ca, cert and key are for TLS: the scheme begins with rediss"));
+            return Err(invalid(
+                "ca, cert and key are for TLS: the scheme begins with rediss",
+            ));
         }
         let client_tls = match (cert, key) {
             (Some(cert), Some(key)) => Some(ClientTlsConfig {
@@ -145,7 +157,10 @@ impl Settings {
             _ => return Err(invalid("cert and key go together")),
         };
         let root_cert = ca.map(|ca| read(&ca)).transpose()?;
-        let certificates = TlsCertificates { client_tls, root_cert };
+        let certificates = TlsCertificates {
+            client_tls,
+            root_cert,
+        };
         // Built once for nothing, so that a wrong file is said now.
         let probe = ConnectionAddr::TcpTls {
             host: "localhost".to_owned(),
@@ -161,7 +176,11 @@ impl Settings {
 
     /// Returns what the server is called in the log and in errors.
     pub(super) fn name(&self) -> String {
-        let hosts: Vec<String> = self.hosts.iter().map(|(host, port)| format!("{host}:{port}")).collect();
+        let hosts: Vec<String> = self
+            .hosts
+            .iter()
+            .map(|(host, port)| format!("{host}:{port}"))
+            .collect();
         let hosts = hosts.join(",");
         match &self.kind {
             Kind::One => format!("Redis at {hosts}"),
@@ -215,7 +234,9 @@ impl Settings {
     }
 
     pub(super) fn tcp() -> TcpSettings {
-        let keepalive = socket2::TcpKeepalive::new().with_time(ALIVE).with_interval(ALIVE / 3);
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(ALIVE)
+            .with_interval(ALIVE / 3);
         TcpSettings::default().set_nodelay(true).set_keepalive(keepalive)
     }
 
@@ -233,10 +254,16 @@ impl Settings {
 }
 
 /// Returns how the servers stand, and the database where the path names one.
-fn kind<'a>(scheme: &str, hosts: &[(String, u16)], path: &'a [String]) -> Result<(Kind, Option<&'a str>), Error> {
+fn kind<'a>(
+    scheme: &str,
+    hosts: &[(String, u16)],
+    path: &'a [String],
+) -> Result<(Kind, Option<&'a str>), Error> {
     let several = hosts.len() > 1;
     match (scheme, path) {
-        ("redis+unix", []) => Err(invalid("redis+unix:// is followed by the path of a socket from /")),
+        ("redis+unix", []) => Err(invalid(
+            "redis+unix:// is followed by the path of a socket from /",
+        )),
         ("redis+unix", path) => Ok((Kind::Unix(format!("/{}", path.join("/")).into()), None)),
         ("redis" | "rediss", _) if several => Err(invalid(
             "it names several servers: write redis+cluster:// or redis+sentinel://",
@@ -252,9 +279,10 @@ fn kind<'a>(scheme: &str, hosts: &[(String, u16)], path: &'a [String]) -> Result
         ("redis+sentinel" | "rediss+sentinel", []) => Err(invalid(
             "the name of the service that Sentinel watches follows the hosts, as in /mymaster",
         )),
-        ("redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel", _) => {
-            Err(invalid("its path has too many parts"))
-        }
+        (
+            "redis" | "rediss" | "redis+cluster" | "rediss+cluster" | "redis+sentinel" | "rediss+sentinel",
+            _,
+        ) => Err(invalid("its path has too many parts")),
         _ => Err(invalid("its scheme is unknown")),
     }
 }
@@ -287,7 +315,10 @@ mod tests {
     fn each_form_of_the_url_is_read() {
         let settings = parse("redis://me:a%2Fb@host/3?prefix=x.&timeout=500ms").expect("right");
         assert_eq!((settings.kind.clone(), settings.database), (Kind::One, 3));
-        assert_eq!((settings.prefix.as_str(), settings.password()), ("x.", Some("a/b")));
+        assert_eq!(
+            (settings.prefix.as_str(), settings.password()),
+            ("x.", Some("a/b"))
+        );
         assert_eq!(settings.timeout, Duration::from_millis(500));
         assert_eq!(settings.name(), "Redis at host:6379");
         let settings = parse("redis+unix:///run/redis/s.sock?db=2&password=p").expect("right");
