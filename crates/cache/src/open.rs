@@ -22,12 +22,26 @@ pub async fn open(url: &str) -> Result<Arc<dyn Cache>, Error> {
     let (scheme, rest) = url.split_once(':').ok_or_else(|| invalid("it has no scheme"))?;
     match scheme {
         "memory" => Ok(Arc::new(Embedded::new(limit(rest)?))),
-        "redis" | "rediss" | "memcached" => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("open {scheme}: this build has no adapter for it, 'memory:' is there"),
-        )),
+        #[cfg(feature = "memcached")]
+        "memcached" => Ok(Arc::new(crate::adapters::memcached::Memcached::open(rest).await?)),
+        #[cfg(feature = "redis")]
+        _ if is_redis(scheme) => Ok(Arc::new(crate::adapters::redis::Redis::open(scheme, rest).await?)),
+        _ if scheme == "memcached" || is_redis(scheme) => {
+            let feature = if is_redis(scheme) { "redis" } else { "memcached" };
+            Err(Error::new(
+                ErrorKind::Unsupported,
+                format!(
+                    "open {scheme}: it needs the feature '{feature}', without which this program was built; memory: is there"
+                ),
+            ))
+        }
         _ => Err(invalid("its scheme is unknown")),
     }
+}
+
+/// Tells whether a scheme is one of Redis'.
+fn is_redis(scheme: &str) -> bool {
+    scheme == "redis" || scheme == "rediss" || scheme.starts_with("redis+") || scheme.starts_with("rediss+")
 }
 
 /// Returns the error of a URL that is not understood. It never quotes the URL, which may hold a password.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use muster_model::ErrorKind;
 
 use crate::error::Error;
 
@@ -46,6 +47,60 @@ pub trait Cache: Send + Sync + 'static {
     /// Counts the lifetime of a value anew; tells whether there was one.
     async fn touch(&self, key: &str, lifetime: Duration) -> Result<bool, Error>;
 
-    /// Checks that the engine answers. For `muster doctor`.
+    /// Checks that the engine answers, and asks it even where it is known to be away. For `muster doctor`.
     async fn ping(&self) -> Result<(), Error>;
+
+    /// Returns the bits of this cache; `Unsupported` where its engine has none.
+    fn bits(&self) -> Result<&dyn Bits, Error> {
+        let why = "bits: this cache has no single bits: memory: and redis:// have them";
+        Err(Error::new(ErrorKind::Unsupported, why))
+    }
+
+    /// Returns the channels of this cache; `Unsupported` where its engine has none.
+    fn channels(&self) -> Result<&dyn Channels, Error> {
+        let why = "channels: this cache has no channels: memory: and redis:// have them";
+        Err(Error::new(ErrorKind::Unsupported, why))
+    }
+}
+
+/// Values as rows of bits. Bit 0 is the highest of the first byte, so that the value reads the same everywhere.
+#[async_trait]
+pub trait Bits: Send + Sync {
+    /// Sets one bit and returns what it was; a missing value is all zeros, and grows to hold the bit. Atomic. The
+    /// lifetime is counted anew. `TooLarge` past 64 MiB of value.
+    async fn set_bit(&self, key: &str, at: u64, bit: bool, lifetime: Duration) -> Result<bool, Error>;
+
+    /// Returns one bit; what is past the end is zero.
+    async fn bit(&self, key: &str, at: u64) -> Result<bool, Error>;
+
+    /// Counts the ones.
+    async fn count_bits(&self, key: &str) -> Result<u64, Error>;
+}
+
+/// Messages to whoever listens now. Nobody keeps them: who listens later does not get them.
+#[async_trait]
+pub trait Channels: Send + Sync {
+    /// Publishes a message of at most 1 MiB to everybody who listens to a channel, on whatever machine. One
+    /// publisher's messages arrive in their order.
+    async fn publish(&self, channel: &str, message: Bytes) -> Result<(), Error>;
+
+    /// Listens to a channel: what is published after this has returned arrives.
+    async fn subscribe(&self, channel: &str) -> Result<Box<dyn Subscription>, Error>;
+}
+
+/// Somebody who listens. Dropping it ends that.
+#[async_trait]
+pub trait Subscription: Send {
+    /// Waits for what comes next. Where the engine goes away it waits for it to be back. Cancel-safe.
+    async fn next(&mut self) -> News;
+}
+
+/// What a [`Subscription`] brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum News {
+    /// A message.
+    Message(Bytes),
+    /// Messages may have been lost here, because the listener was too slow or the engine was away. Who stands on
+    /// them reads anew what they were about.
+    Missed,
 }

@@ -1,47 +1,42 @@
-//! Runs the contract on every adapter, each case as `adapter::case`.
+//! Runs the contract on every adapter, each case as `adapter::case`; on adapters that are broken on purpose, where it
+//! has to fail; what is one engine's alone; and the lessons in `examples`.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these are tests, which clippy does not see without the usual harness"
+)]
+
+mod broken;
+mod engines;
+mod fixtures;
+mod lessons;
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use libtest_mimic::{Arguments, Trial};
-use muster_cache::contract::{Fixture, Need, UNSUPPORTED, cases};
-use muster_cache::{Cache, Error};
+use libtest_mimic::{Arguments, Failed, Trial};
+use muster_cache::contract::{Fixture, UNSUPPORTED, cases};
 
-/// The cache inside this process. Every opening is a world of its own.
-struct Memory;
+/// Makes a fixture, and starts its servers; None where they are not installed.
+type Make = fn() -> Option<Arc<dyn Fixture>>;
 
-#[async_trait]
-impl Fixture for Memory {
-    fn name(&self) -> &'static str {
-        "memory"
-    }
-
-    fn is_in_process(&self) -> bool {
-        true
-    }
-
-    fn offers(&self, need: Need) -> bool {
-        need != Need::Shared
-    }
-
-    async fn open(&self, _namespace: &str) -> Result<Arc<dyn Cache>, Error> {
-        muster_cache::open("memory:?limit=256MiB").await
-    }
-
-    async fn open_small(&self, _namespace: &str) -> Result<(Arc<dyn Cache>, usize), Error> {
-        Ok((muster_cache::open("memory:?limit=1MiB").await?, 1 << 20))
-    }
-}
+/// The adapters. Servers are started by the tests that need them.
+const ADAPTERS: &[(&str, Make)] = &[
+    ("memory", fixtures::memory),
+    ("redis", fixtures::redis),
+    ("redis-cluster", fixtures::redis_cluster),
+    ("memcached", fixtures::memcached),
+];
 
 /// Checks that the table of what is unsupported names adapters and cases that there are.
-fn the_table_names_what_is_there(fixtures: &[Arc<dyn Fixture>]) -> Result<(), String> {
+fn the_table_names_what_is_there() -> Result<(), Failed> {
     for (adapter, case) in UNSUPPORTED {
-        if !fixtures.iter().any(|fixture| fixture.name() == *adapter) {
-            return Err(format!("'{adapter}' in the table is no adapter"));
+        if !ADAPTERS.iter().any(|(name, _)| name == adapter) {
+            return Err(format!("'{adapter}' in the table is no adapter").into());
         }
         if !cases().iter().any(|known| known.name == *case) {
-            return Err(format!("'{case}' in the table is no case"));
+            return Err(format!("'{case}' in the table is no case").into());
         }
     }
     Ok(())
@@ -49,17 +44,21 @@ fn the_table_names_what_is_there(fixtures: &[Arc<dyn Fixture>]) -> Result<(), St
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let fixtures: Vec<Arc<dyn Fixture>> = vec![Arc::new(Memory)];
     let mut trials = Vec::new();
-    for fixture in &fixtures {
+    for (adapter, make) in ADAPTERS {
         for case in cases() {
-            let fixture = Arc::clone(fixture);
-            let name = format!("{}::{}", fixture.name(), case.name);
-            trials.push(Trial::test(name, move || Ok(case.check(&fixture)?)));
+            trials.push(Trial::test(format!("{adapter}::{}", case.name), move || {
+                let Some(fixture) = make() else { return Ok(()) };
+                Ok(case.check(&fixture)?)
+            }));
         }
     }
-    trials.push(Trial::test("the_table_names_what_is_there", move || {
-        Ok(the_table_names_what_is_there(&fixtures)?)
-    }));
+    trials.push(Trial::test(
+        "the_table_names_what_is_there",
+        the_table_names_what_is_there,
+    ));
+    trials.extend(broken::trials());
+    trials.extend(engines::trials());
+    trials.extend(lessons::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod ansible;
+pub mod cache;
 pub mod database;
 mod error;
 mod guard;
@@ -15,6 +16,7 @@ pub mod require;
 pub mod sshd;
 pub mod wait;
 
+pub use cache::{Certificates, Memcached, Redis, RedisCluster, RedisSentinel};
 pub use database::{Disk, MariaDb, Postgres};
 pub use error::{Error, Missing, Result};
 pub use home::Home;

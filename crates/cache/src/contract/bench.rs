@@ -36,6 +36,26 @@ pub trait Fixture: Send + Sync + 'static {
 
     /// Opens the adapter with little memory, and tells how much: at most 8 MiB.
     async fn open_small(&self, namespace: &str) -> Result<(Arc<dyn Cache>, usize), Error>;
+
+    /// Opens the adapter on an engine that nobody else uses, whose calls end within two seconds.
+    async fn open_alone(&self) -> Result<(Arc<dyn Cache>, Arc<dyn Engine>), Error> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "it has no engine that could go away",
+        ))
+    }
+}
+
+/// An engine that a case has for itself. Each call blocks until it is done.
+pub trait Engine: Send + Sync + 'static {
+    /// Kills it: what it kept is gone.
+    fn kill(&self);
+
+    /// Starts it again where it was, empty.
+    fn start_again(&self);
+
+    /// Takes away everything that it keeps.
+    fn flush(&self);
 }
 
 /// What a case works with.
@@ -46,6 +66,8 @@ pub struct Bench {
     pub limit: usize,
     /// Where the case's own tasks run.
     pub tasks: Tasks,
+    /// The engine, where the case is about outages.
+    pub(super) engine: Option<Arc<dyn Engine>>,
     fixture: Arc<dyn Fixture>,
     namespace: String,
 }
@@ -58,14 +80,19 @@ impl Bench {
     /// Where the adapter cannot be opened.
     pub async fn open(fixture: Arc<dyn Fixture>, case: &Case) -> Result<Self, Error> {
         let namespace = format!("{}-{}", case.name, std::process::id());
-        let (cache, limit) = if case.need == Need::Small {
-            fixture.open_small(&namespace).await?
+        let (cache, limit, engine) = if case.need.is_small() {
+            let (cache, limit) = fixture.open_small(&namespace).await?;
+            (cache, limit, None)
+        } else if case.need.is_of_outages() {
+            let (cache, engine) = fixture.open_alone().await?;
+            (cache, usize::MAX, Some(engine))
         } else {
-            (fixture.open(&namespace).await?, usize::MAX)
+            (fixture.open(&namespace).await?, usize::MAX, None)
         };
         Ok(Self {
             cache,
             limit,
+            engine,
             tasks: Tasks::new(),
             fixture,
             namespace,
@@ -102,6 +129,18 @@ impl Bench {
         let outcome = deadline(PATIENCE, wait).await;
         outcome.map_err(|_| format!("'{key}' is still there"))??;
         Ok(())
+    }
+
+    /// Waits until calls are answered.
+    pub(super) async fn answers(&self) -> Outcome {
+        let wait = async {
+            while self.cache.get("anything").await.is_err() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        Ok(deadline(PATIENCE, wait)
+            .await
+            .map_err(|_| "calls are not answered again")?)
     }
 
     /// Waits until tasks of the case have ended.

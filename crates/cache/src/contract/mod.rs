@@ -5,14 +5,17 @@
 //! ways: a listed case that passes fails the suite as surely as an unlisted one that does not.
 
 mod bench;
+mod bits;
 mod case;
+mod channels;
 mod counters;
 mod growing;
 mod keys;
 mod lifetimes;
+mod outages;
 mod pressure;
 mod racing;
 mod values;
 
-pub use bench::{Bench, Fixture};
+pub use bench::{Bench, Engine, Fixture};
 pub use case::{Case, Need, Outcome, UNSUPPORTED, cases};

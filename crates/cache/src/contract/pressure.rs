@@ -5,9 +5,12 @@ use muster_model::ErrorKind;
 use super::bench::{Bench, LONG, ensure, pattern};
 use super::case::{Outcome, list};
 
-list!(CASES, Small, false:
+list!(RECENCY, Recency, false:
     what_does_not_fit_pushes_the_oldest_out,
     what_is_used_stays_longer,
+);
+
+list!(CASES, Small, false:
     a_value_under_pressure_is_whole_or_gone,
     a_growing_value_under_pressure_never_has_a_hole,
 );

@@ -1,32 +1,33 @@
 //! The cache inside this process.
 
+mod channels;
 mod shard;
 mod store;
 mod value;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use muster_model::{ErrorKind, limits};
+use muster_model::ErrorKind;
 use tokio::time::Instant;
 
+use self::channels::Halls;
 use self::store::Store;
 use self::value::{Pieces, Value};
 use crate::error::Error;
-use crate::port::Cache;
-
-/// The longest key.
-const KEY_BYTES: usize = 250;
-/// The largest value that is set at once.
-const SET_BYTES: u64 = 1 << 20;
-/// The largest value that grows.
-const APPENDED_BYTES: u64 = 64 << 20;
+use crate::port::{Bits, Cache, Channels, Subscription};
+use crate::rules::{
+    APPENDED_BYTES, SET_BYTES, check, check_channel, check_key, check_message, check_size, ends_elsewhere,
+    kept, refuse,
+};
 
 /// The embedded cache.
 #[derive(Debug)]
 pub(crate) struct Embedded {
     store: Store,
+    halls: Arc<Halls>,
 }
 
 impl Embedded {
@@ -34,6 +35,7 @@ impl Embedded {
     pub(crate) fn new(limit: u64) -> Self {
         Self {
             store: Store::new(limit),
+            halls: Arc::default(),
         }
     }
 
@@ -41,12 +43,7 @@ impl Embedded {
     fn check_size(&self, len: u64, most: u64, operation: &'static str, key: &str) -> Result<(), Error> {
         // What is kept may cost a little more than its bytes.
         let room = self.store.limit() - self.store.limit() / 8;
-        let most = most.min(room);
-        if len > most {
-            let why = format!("the value has {len} bytes, at most {most} are kept");
-            return Err(refuse(ErrorKind::TooLarge, operation, key, &why));
-        }
-        Ok(())
+        check_size(len, most.min(room), operation, key)
     }
 
     fn find(&self, key: &str, from: u64, most: usize) -> Option<Bytes> {
@@ -57,43 +54,9 @@ impl Embedded {
     }
 }
 
-/// Returns an error that names the key.
-fn refuse(kind: ErrorKind, operation: &'static str, key: &str, why: &str) -> Error {
-    let key: String = key.chars().take(60).collect();
-    Error::new(kind, format!("{operation} {key:?}: {why}"))
-}
-
-fn check_key(operation: &'static str, key: &str) -> Result<(), Error> {
-    let (kind, why) = if key.is_empty() {
-        (ErrorKind::Invalid, "the key is empty")
-    } else if key.len() > KEY_BYTES {
-        (ErrorKind::TooLarge, "the key is longer than 250 bytes")
-    } else if key
-        .chars()
-        .any(|letter| letter.is_whitespace() || letter.is_control())
-    {
-        (
-            ErrorKind::Invalid,
-            "a key has no spaces and no control characters",
-        )
-    } else {
-        return Ok(());
-    };
-    Err(refuse(kind, operation, key, why))
-}
-
-fn check(operation: &'static str, key: &str, lifetime: Duration) -> Result<(), Error> {
-    check_key(operation, key)?;
-    if lifetime < Duration::from_millis(1) {
-        let why = "a lifetime is at least 1ms";
-        return Err(refuse(ErrorKind::Invalid, operation, key, why));
-    }
-    Ok(())
-}
-
 /// Returns when a lifetime that begins now ends.
 fn end(now: Instant, lifetime: Duration) -> Instant {
-    now + lifetime.min(limits::LONGEST)
+    now + kept(lifetime)
 }
 
 #[async_trait]
@@ -163,8 +126,7 @@ impl Cache for Embedded {
         self.store.with(key, |shard, now, used| {
             let there = shard.find(key, now, used).map(Value::len);
             if there.unwrap_or(0) != at {
-                let why = format!("the value ends at {}, not at {at}", there.unwrap_or(0));
-                return Err(refuse(ErrorKind::Conflict, "append", key, &why));
+                return Err(ends_elsewhere(key, there.unwrap_or(0), at));
             }
             let expires = end(now, lifetime);
             if there.is_none() {
@@ -189,6 +151,60 @@ impl Cache for Embedded {
 
     async fn ping(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    fn bits(&self) -> Result<&dyn Bits, Error> {
+        Ok(self)
+    }
+
+    fn channels(&self) -> Result<&dyn Channels, Error> {
+        Ok(self)
+    }
+}
+
+#[async_trait]
+impl Bits for Embedded {
+    async fn set_bit(&self, key: &str, at: u64, bit: bool, lifetime: Duration) -> Result<bool, Error> {
+        check("set a bit of", key, lifetime)?;
+        self.check_size(at / 8 + 1, APPENDED_BYTES, "set a bit of", key)?;
+        let place = usize::try_from(at / 8).unwrap_or(usize::MAX);
+        let mask = 0x80 >> (at % 8);
+        Ok(self.store.with(key, |shard, now, used| {
+            let expires = end(now, lifetime);
+            if shard.find(key, now, used).is_none() {
+                shard.put(key, Value::whole(Bytes::new()), expires, used);
+            }
+            let before = shard.change(key, now, expires, used, |value| value.set_bit(place, mask, bit));
+            before.unwrap_or(false)
+        }))
+    }
+
+    async fn bit(&self, key: &str, at: u64) -> Result<bool, Error> {
+        check_key("read a bit of", key)?;
+        let byte = self.find(key, at / 8, 1);
+        let byte = byte.and_then(|part| part.first().copied()).unwrap_or(0);
+        Ok(byte & (0x80 >> (at % 8)) != 0)
+    }
+
+    async fn count_bits(&self, key: &str) -> Result<u64, Error> {
+        check_key("count the bits of", key)?;
+        let value = self.find(key, 0, usize::MAX).unwrap_or_default();
+        Ok(value.iter().map(|byte| u64::from(byte.count_ones())).sum())
+    }
+}
+
+#[async_trait]
+impl Channels for Embedded {
+    async fn publish(&self, channel: &str, message: Bytes) -> Result<(), Error> {
+        check_channel("publish to", channel)?;
+        check_message(channel, &message)?;
+        self.halls.publish(channel, message);
+        Ok(())
+    }
+
+    async fn subscribe(&self, channel: &str) -> Result<Box<dyn Subscription>, Error> {
+        check_channel("subscribe to", channel)?;
+        Ok(Box::new(Halls::subscribe(&self.halls, channel)))
     }
 }
 

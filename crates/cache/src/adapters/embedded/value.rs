@@ -18,6 +18,8 @@ pub(super) enum Value {
     Whole(Bytes),
     Counter(i64),
     Rope(Rope),
+    /// One whose bits are set here and there.
+    Bits(Vec<u8>),
 }
 
 impl Value {
@@ -33,6 +35,7 @@ impl Value {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::Counter(count) => digits(*count).len() as u64,
             Self::Rope(rope) => rope.len,
+            Self::Bits(bytes) => bytes.len() as u64,
         }
     }
 
@@ -42,6 +45,7 @@ impl Value {
             Self::Whole(bytes) => bytes.len() as u64,
             Self::Counter(_) => 0,
             Self::Rope(rope) => rope.cost(),
+            Self::Bits(bytes) => bytes.capacity() as u64,
         }
     }
 
@@ -51,6 +55,11 @@ impl Value {
             Self::Whole(bytes) => Pieces::One(slice(bytes, from, most)),
             Self::Counter(count) => Pieces::One(slice(&digits(*count), from, most)),
             Self::Rope(rope) => rope.read(from, most),
+            Self::Bits(bytes) => {
+                let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+                let to = from.saturating_add(most).min(bytes.len());
+                Pieces::One(Bytes::copy_from_slice(&bytes[from..to]))
+            }
         }
     }
 
@@ -58,7 +67,7 @@ impl Value {
     pub(super) fn count(&self) -> Option<i64> {
         match self {
             Self::Counter(count) => Some(*count),
-            Self::Whole(_) | Self::Rope(_) => {
+            Self::Whole(_) | Self::Rope(_) | Self::Bits(_) => {
                 if self.len() > 20 {
                     return None;
                 }
@@ -78,6 +87,26 @@ impl Value {
         rope.push(self.read(0, usize::MAX).join());
         rope.push(bytes);
         *self = Self::Rope(rope);
+    }
+
+    /// Sets a bit of the byte at `place` and returns what it was; what lies before a byte that is new is zero.
+    pub(super) fn set_bit(&mut self, place: usize, mask: u8, bit: bool) -> bool {
+        if !matches!(self, Self::Bits(_)) {
+            *self = Self::Bits(self.read(0, usize::MAX).join().into());
+        }
+        let Self::Bits(bytes) = self else { return false };
+        if place >= bytes.len() {
+            // Exactly: doubling would cost more than is counted when a value grows bit by bit to its limit.
+            bytes.reserve_exact(place + 1 - bytes.len());
+            bytes.resize(place + 1, 0);
+        }
+        let before = bytes[place] & mask != 0;
+        if bit {
+            bytes[place] |= mask;
+        } else {
+            bytes[place] &= !mask;
+        }
+        before
     }
 }
 
