@@ -1,5 +1,12 @@
 //! Runs the contract on every adapter, each case as `adapter::case`.
 
+#[path = "contract/broken.rs"]
+mod broken;
+#[cfg(feature = "rabbitmq")]
+#[path = "contract/doors.rs"]
+mod doors;
+#[path = "contract/lessons.rs"]
+mod lessons;
 #[cfg(feature = "rabbitmq")]
 #[path = "contract/rabbitmq.rs"]
 mod rabbitmq;
@@ -64,7 +71,9 @@ fn main() -> ExitCode {
         }
     }
     #[cfg(feature = "rabbitmq")]
-    trials.extend(rabbitmq::trials());
+    trials.extend(rabbitmq::trials().into_iter().chain(doors::trials()));
+
+    trials.extend(broken::trials().into_iter().chain(lessons::trials()));
     trials.push(Trial::test("the_table_names_what_is_there", move || {
         Ok(the_table_names_what_is_there(&fixtures)?)
     }));

@@ -78,12 +78,15 @@ impl Fixture for OnRabbitMq {
         muster_queue::open(&url, tasks).await
     }
 
-    async fn end(&self, _namespace: &str, how: Ending) -> Result<(), Error> {
+    async fn end(&self, namespace: &str, how: Ending) -> Result<(), Error> {
+        let namespace = namespace.to_owned();
         self.with(move |broker| {
+            let url = broker.url(&namespace)?;
             let mut server = broker.server.lock().unwrap_or_else(PoisonError::into_inner);
             match how {
                 Ending::Orderly => server.stop(),
                 Ending::Killed => {
+                    server.queues_are_on_disk(&url)?;
                     server.kill();
                     Ok(())
                 }

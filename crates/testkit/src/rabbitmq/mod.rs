@@ -222,6 +222,31 @@ impl RabbitMq {
         self.ctl(&["close_all_connections", "cut by a test"]).map(drop)
     }
 
+    /// Waits until the disk knows of every quorum queue of a virtual host.
+    ///
+    /// RabbitMQ 3.10 notes a new one half a second later: who is killed before that comes back with an empty queue
+    /// that has no leader.
+    ///
+    /// # Errors
+    ///
+    /// Where that does not happen.
+    pub fn queues_are_on_disk(&self, url: &str) -> Result<()> {
+        let vhost = vhost_of(url);
+        let listed = self.ctl(&["list_queues", "--no-table-headers", "-p", vhost, "name", "type"])?;
+        let names: Vec<String> = listed
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .filter(|(_, kind)| kind.trim() == "quorum")
+            .map(|(name, _)| format!("{vhost}_{name}"))
+            .collect();
+        let directory = self.node.queue_directory();
+        wait::blocking(ALARM_WITHIN, "new queues to be on disk", || {
+            let known = std::fs::read(&directory).unwrap_or_default();
+            let is_known = |name: &String| known.windows(name.len()).any(|part| part == name.as_bytes());
+            names.iter().all(is_known).then_some(())
+        })
+    }
+
     fn eval(&self, expression: &str) -> Result<String> {
         self.ctl(&["eval", expression])
     }

@@ -129,6 +129,20 @@ impl Node {
         Ok(())
     }
 
+    fn name(&self) -> String {
+        format!("muster-{}@localhost", self.mark)
+    }
+
+    /// Returns the file that says which quorum queues there are.
+    pub(super) fn queue_directory(&self) -> PathBuf {
+        let name = self.name();
+        self.path("mnesia")
+            .join(&name)
+            .join("quorum")
+            .join(&name)
+            .join("names.dets")
+    }
+
     fn environment(&self) -> Vec<(&'static str, String)> {
         let at = |name: &str| self.path(name).to_string_lossy().into_owned();
         vec![
@@ -137,7 +151,7 @@ impl Node {
             ("HOME", at("home")),
             ("ERL_EPMD_PORT", self.epmd_port.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
-            ("RABBITMQ_NODENAME", format!("muster-{}@localhost", self.mark)),
+            ("RABBITMQ_NODENAME", self.name()),
             ("RABBITMQ_DIST_PORT", self.distribution_port.to_string()),
             ("RABBITMQ_MNESIA_BASE", at("mnesia")),
             ("RABBITMQ_LOG_BASE", at("logs")),

@@ -265,10 +265,14 @@ async fn watch_over(link: &Link) -> String {
             event = publishing.next() => (event, true),
             event = consuming.next() => (event, false),
             () = sleep(LOOKS) => {
-                if link.is_whole() {
-                    continue;
+                if !link.is_whole() {
+                    return "it broke".to_owned();
                 }
-                return "it broke".to_owned();
+                // An alarm that was there before we listened has said so to nobody.
+                if link.publishing.status().blocked() && link.blocked.borrow().is_none() {
+                    link.blocked.send_replace(Some("no reason given".to_owned()));
+                }
+                continue;
             }
         };
         match event {

@@ -159,11 +159,14 @@ impl Place {
         let tag = inner.base + delivery.delivery_tag;
         inner.last = inner.last.max(tag);
         inner.held.insert(tag, Held { lot, handed: false });
-        inner.waiting.push_back(Delivery {
+        // Of several lots a smaller tag may come later.
+        let at = inner.waiting.iter().rposition(|other| other.tag < tag);
+        let delivery = Delivery {
             tag,
             redelivered: delivery.redelivered,
             message: message(delivery),
-        });
+        };
+        inner.waiting.insert(at.map_or(0, |at| at + 1), delivery);
         drop(inner);
         self.ready.notify_one();
     }
