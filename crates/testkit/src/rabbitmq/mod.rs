@@ -89,11 +89,13 @@ impl Builder {
                 format!("ssl_options.fail_if_no_peer_cert = {must}"),
             ]);
         }
+        let mut advanced = "[].";
         if let Some(timeout) = self.delivery_timeout {
             settings.push(format!("consumer_timeout = {}", timeout.as_millis()));
-            settings.push("channel_tick_interval = 1000".to_owned());
+            // How often it looks.
+            advanced = "[{rabbit, [{channel_tick_interval, 1000}]}].";
         }
-        node.start(&settings, self.tls)?;
+        node.start(&settings, advanced, self.tls)?;
         Ok(RabbitMq {
             node,
             password,

@@ -64,14 +64,14 @@ impl Node {
     }
 
     /// Starts it at ports that were free a moment ago, at others where one was taken meanwhile.
-    pub(super) fn start(&mut self, settings: &[String], tls: bool) -> Result<()> {
+    pub(super) fn start(&mut self, settings: &[String], advanced: &str, tls: bool) -> Result<()> {
         let mut last = None;
         for _ in 0..5 {
             self.port = ports::free()?;
             self.tls_port = if tls { ports::free()? } else { 0 };
             self.epmd_port = ports::free()?;
             self.distribution_port = ports::free()?;
-            self.configure(settings)?;
+            self.configure(settings, advanced)?;
             match self.start_again() {
                 Err(Error::Failed { output, .. }) if is_taken(&output) => last = Some(output),
                 other => return other,
@@ -80,7 +80,8 @@ impl Node {
         Err(Error::failed("starting rabbitmq", last.unwrap_or_default()))
     }
 
-    fn configure(&self, settings: &[String]) -> Result<()> {
+    /// Writes the settings; `advanced` is what has no name in them.
+    fn configure(&self, settings: &[String], advanced: &str) -> Result<()> {
         let mut text = format!("listeners.tcp.1 = 127.0.0.1:{}\n", self.port);
         if self.tls_port != 0 {
             text += &format!("listeners.ssl.1 = 127.0.0.1:{}\n", self.tls_port);
@@ -93,8 +94,11 @@ impl Node {
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut file = options.open(&path).map_err(Error::io(&path))?;
         std::io::Write::write_all(&mut file, text.as_bytes()).map_err(Error::io(&path))?;
-        let plugins = self.path("plugins");
-        fs::write(&plugins, "[].").map_err(Error::io(&plugins))
+        for (name, text) in [("plugins", "[]."), ("advanced.config", advanced)] {
+            let path = self.path(name);
+            fs::write(&path, text).map_err(Error::io(&path))?;
+        }
+        Ok(())
     }
 
     /// Starts it at the ports that it has.
@@ -158,7 +162,9 @@ impl Node {
             ("RABBITMQ_LOGS", "-".to_owned()),
             ("RABBITMQ_PID_FILE", at("pid")),
             ("RABBITMQ_CONFIG_FILE", at("rabbitmq.conf")),
+            ("RABBITMQ_ADVANCED_CONFIG_FILE", at("advanced.config")),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", at("plugins")),
+            ("ERL_CRASH_DUMP", at("crash")),
             // The machine's own settings are no matter of a test.
             ("RABBITMQ_CONF_ENV_FILE", "/dev/null".to_owned()),
             (
