@@ -14,7 +14,10 @@ use muster_runtime::Tasks;
 const QUEUE: &str = "lesson.hello";
 
 /// Runs the lesson and says what happens.
-pub(crate) async fn lesson(url: &str, say: &(dyn Fn(String) + Sync)) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) async fn lesson(
+    url: &str,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tasks = Tasks::new();
     let queue = open(url, &tasks).await?;
 

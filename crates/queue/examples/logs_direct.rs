@@ -15,7 +15,10 @@ const SCREEN: &str = "lesson.direct.screen";
 const FILE: &str = "lesson.direct.file";
 
 /// Runs the lesson and says what happens.
-pub(crate) async fn lesson(url: &str, say: &(dyn Fn(String) + Sync)) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) async fn lesson(
+    url: &str,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tasks = Tasks::new();
     let queue = open(url, &tasks).await?;
     queue.declare_exchange(LOGS, ExchangeKind::Direct).await?;

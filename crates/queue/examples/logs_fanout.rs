@@ -14,7 +14,10 @@ const LOGS: &str = "lesson.logs";
 const LISTENERS: [&str; 2] = ["lesson.logs.screen", "lesson.logs.disk"];
 
 /// Runs the lesson and says what happens.
-pub(crate) async fn lesson(url: &str, say: &(dyn Fn(String) + Sync)) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) async fn lesson(
+    url: &str,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tasks = Tasks::new();
     let queue = open(url, &tasks).await?;
     queue.declare_exchange(LOGS, ExchangeKind::Fanout).await?;

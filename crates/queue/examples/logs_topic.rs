@@ -19,7 +19,10 @@ const LISTENERS: [(&str, &str); 3] = [
 ];
 
 /// Runs the lesson and says what happens.
-pub(crate) async fn lesson(url: &str, say: &(dyn Fn(String) + Sync)) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) async fn lesson(
+    url: &str,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tasks = Tasks::new();
     let queue = open(url, &tasks).await?;
     queue.declare_exchange(LOGS, ExchangeKind::Topic).await?;

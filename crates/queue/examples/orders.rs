@@ -54,7 +54,10 @@ async fn consume(queue: &Arc<dyn Queue>) -> Result<Vec<String>, Box<dyn Error + 
 }
 
 /// Runs the lesson and says what happens.
-pub(crate) async fn lesson(url: &str, say: &(dyn Fn(String) + Sync)) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) async fn lesson(
+    url: &str,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tasks = Tasks::new();
     let queue = open(url, &tasks).await?;
     say(format!("in: {}", PIECES.map(|(text, _)| text).join(" ")));

@@ -24,7 +24,10 @@ fn fibonacci(n: u64) -> u64 {
 }
 
 /// Runs the lesson and says what happens.
-pub(crate) async fn lesson(url: &str, say: &(dyn Fn(String) + Sync)) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) async fn lesson(
+    url: &str,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tasks = Tasks::new();
     let queue = open(url, &tasks).await?;
     queue.declare_queue(QUEUE, QueueOptions::default()).await?;

@@ -22,7 +22,10 @@ async fn take(worker: &mut Box<dyn Consumer>) -> Result<(Delivery, String), Box<
 }
 
 /// Runs the lesson and says what happens.
-pub(crate) async fn lesson(url: &str, say: &(dyn Fn(String) + Sync)) -> Result<(), Box<dyn Error + Send + Sync>> {
+pub(crate) async fn lesson(
+    url: &str,
+    say: &(dyn Fn(String) + Sync),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let tasks = Tasks::new();
     let queue = open(url, &tasks).await?;
     let durable = QueueOptions {

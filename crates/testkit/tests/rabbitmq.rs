@@ -1,10 +1,5 @@
 //! RabbitMQ brokers: private, with virtual hosts for the asking, there again after an outage, and gone with the test.
 
-#![expect(
-    clippy::expect_used,
-    reason = "these are tests: what helps them is no test of its own"
-)]
-
 use std::net::TcpStream;
 
 use muster_testkit::{RabbitMq, proc, require};

@@ -214,10 +214,11 @@ fn what_is_no_rabbitmq_is_told_apart(_: &RabbitMq, runtime: &tokio::runtime::Run
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         let serving = std::thread::Builder::new().spawn(move || {
-            let (mut client, _) = listener.accept().expect("a client");
-            client.write_all(&answer).expect("taken");
-            // Until the other side has had enough.
+            let (mut client, _) = listener.accept()?;
+            client.write_all(&answer)?;
+            // Until the other side has had enough, however it leaves.
             let _ = std::io::copy(&mut client, &mut std::io::sink());
+            Ok::<(), std::io::Error>(())
         })?;
         let (found, text) = refused(
             runtime,
@@ -227,7 +228,7 @@ fn what_is_no_rabbitmq_is_told_apart(_: &RabbitMq, runtime: &tokio::runtime::Run
             found == kind && text.contains(part),
             format!("{kind:?} with '{part}': {found:?} {text}"),
         )?;
-        serving.join().map_err(|_| "the listener failed")?;
+        serving.join().map_err(|_| "the listener failed")??;
     }
     Ok(())
 }
