@@ -96,10 +96,13 @@ mod tests {
     async fn urls_are_read_strictly() {
         assert_eq!(kind("memory:").await, None);
         assert_eq!(kind("memory:?limit=64MiB&messages=10").await, None);
-        assert_eq!(
-            kind("amqp://user:secret@host").await,
-            Some(ErrorKind::Unsupported)
-        );
+        let with_a_word_too_many = "amqp://user:secret@host?colour=blue";
+        let expected = if cfg!(feature = "rabbitmq") {
+            ErrorKind::Invalid
+        } else {
+            ErrorKind::Unsupported
+        };
+        assert_eq!(kind(with_a_word_too_many).await, Some(expected));
         for url in [
             "",
             "memory",
@@ -116,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_error_never_quotes_the_password_of_a_url() {
-        for url in ["amqp://user:hunter2@host", "wrong://user:hunter2@host"] {
+        for url in ["amqp://user:hunter2@host:port", "wrong://user:hunter2@host"] {
             let error = open(url, &Tasks::new()).await.err();
             assert!(
                 error.is_some_and(|error| !format!("{error:?} {error}").contains("hunter2")),

@@ -1,6 +1,7 @@
 //! The life of one broker: its folder, its ports, its environment, and asking it by `rabbitmqctl`.
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -211,6 +212,13 @@ impl Node {
     /// Kills it with `kill -9`, with every process of it.
     pub(super) fn kill(&mut self) {
         self.guard = None;
+        // A program of many threads holds its ports until the last of them is gone. Where that takes for ever, the next
+        // start says so.
+        let _ = wait::blocking(ENDS_WITHIN, "the ports to be free", || {
+            let ports = [self.port, self.distribution_port, self.epmd_port];
+            let is_free = |port: &u16| TcpStream::connect(("127.0.0.1", *port)).is_err();
+            ports.iter().all(is_free).then_some(())
+        });
     }
 
     pub(super) fn log(&self) -> String {
