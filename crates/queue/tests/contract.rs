@@ -1,11 +1,22 @@
 //! Runs the contract on every adapter, each case as `adapter::case`.
 
+#[path = "contract/broken.rs"]
+mod broken;
+#[cfg(feature = "rabbitmq")]
+#[path = "contract/doors.rs"]
+mod doors;
+#[path = "contract/lessons.rs"]
+mod lessons;
+#[cfg(feature = "rabbitmq")]
+#[path = "contract/rabbitmq.rs"]
+mod rabbitmq;
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use libtest_mimic::{Arguments, Trial};
-use muster_queue::contract::{Fixture, UNSUPPORTED, cases};
+use muster_queue::contract::{Ending, Fixture, UNSUPPORTED, cases};
 use muster_queue::{Error, Queue};
 use muster_runtime::Tasks;
 
@@ -26,8 +37,11 @@ impl Fixture for Memory {
         muster_queue::open("memory:", tasks).await
     }
 
-    async fn restart(&self, _namespace: &str) -> Result<(), Error> {
-        // The engine is the adapter: what is opened next is what a restart would leave.
+    async fn end(&self, _namespace: &str, _how: Ending) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn start(&self, _namespace: &str) -> Result<(), Error> {
         Ok(())
     }
 }
@@ -56,6 +70,10 @@ fn main() -> ExitCode {
             trials.push(Trial::test(name, move || Ok(case.check(&fixture)?)));
         }
     }
+    #[cfg(feature = "rabbitmq")]
+    trials.extend(rabbitmq::trials().into_iter().chain(doors::trials()));
+
+    trials.extend(broken::trials().into_iter().chain(lessons::trials()));
     trials.push(Trial::test("the_table_names_what_is_there", move || {
         Ok(the_table_names_what_is_there(&fixtures)?)
     }));

@@ -87,7 +87,7 @@ pub(super) static ALL: &[Key] = &[
         "queue",
         "MUSTER_QUEUE",
         Some("memory:"),
-        "The message queue. `memory:` is inside the server's process.",
+        "The message queue: `memory:` inside the server's process, or RabbitMQ, `amqp://user:password@host/vhost`.",
     ),
     key(
         "cache",

@@ -30,8 +30,21 @@ pub trait Fixture: Send + Sync + 'static {
     /// the adapter is shared, opening it twice gives two doors to the same.
     async fn open(&self, namespace: &str, tasks: &Tasks) -> Result<Arc<dyn Queue>, Error>;
 
-    /// Restarts the engine behind a namespace as an operator would.
-    async fn restart(&self, namespace: &str) -> Result<(), Error>;
+    /// Ends the engine behind a namespace: as an operator does, or as a power cut does. Where the engine is the
+    /// adapter, there is nothing to do: what is opened next is what a restart would leave.
+    async fn end(&self, namespace: &str, how: Ending) -> Result<(), Error>;
+
+    /// Starts the engine again after [`Fixture::end`].
+    async fn start(&self, namespace: &str) -> Result<(), Error>;
+}
+
+/// How an engine ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is asked to, and cleans up.
+    Orderly,
+    /// `kill -9`.
+    Killed,
 }
 
 /// What a case works with.
@@ -68,8 +81,19 @@ impl Bench {
     }
 
     /// Restarts the engine.
-    pub(super) async fn restart(&self) -> Result<(), Error> {
-        self.fixture.restart(&self.namespace).await
+    pub(super) async fn restart(&self, how: Ending) -> Result<(), Error> {
+        self.end(how).await?;
+        self.start().await
+    }
+
+    /// Ends the engine.
+    pub(super) async fn end(&self, how: Ending) -> Result<(), Error> {
+        self.fixture.end(&self.namespace, how).await
+    }
+
+    /// Starts the engine again.
+    pub(super) async fn start(&self) -> Result<(), Error> {
+        self.fixture.start(&self.namespace).await
     }
 
     /// Declares a queue with default options and consumes from it.

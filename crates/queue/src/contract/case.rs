@@ -10,6 +10,15 @@ use crate::types::Capabilities;
 /// Pairs of an adapter and a case that it cannot pass, because a capability is missing.
 pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("memory", "persistent_messages_survive_a_restart"),
+    ("memory", "persistent_messages_survive_a_kill"),
+    ("memory", "what_was_confirmed_survives_a_restart_under_load"),
+    ("memory", "what_was_confirmed_survives_a_kill_under_load"),
+    ("memory", "a_consumer_goes_on_after_a_restart"),
+    ("memory", "a_consumer_goes_on_after_a_kill"),
+    ("memory", "what_was_acknowledged_does_not_come_again"),
+    ("memory", "what_was_declared_is_there_again_after_a_restart"),
+    ("memory", "calls_go_on_after_a_restart"),
+    ("memory", "an_engine_that_is_away_is_unavailable_in_bounded_time"),
     ("memory", "two_processes_share_a_queue"),
     ("memory", "a_call_is_answered_from_another_process"),
 ];
@@ -93,7 +102,7 @@ pub fn cases() -> Vec<Case> {
         super::lifecycle::CASES,
         super::calls::CASES,
         super::load::CASES,
-        super::sharing::DURABLE,
+        super::outage::CASES,
         super::sharing::SHARED,
     ]
     .concat()

@@ -8,6 +8,7 @@ use muster_runtime::clock::{deadline, sleep};
 
 use super::bench::{Bench, ensure, expect, expect_nothing, take, text};
 use super::case::{Outcome, list};
+use crate::types::QueueOptions;
 
 list!(Nothing, false:
     acknowledged_messages_are_gone,
@@ -18,6 +19,9 @@ list!(Nothing, false:
     what_several_dead_consumers_held_comes_back_in_order,
     prefetch_is_respected,
     prefetch_can_be_changed,
+    the_prefetch_of_a_durable_queue_can_be_changed,
+    a_lowered_prefetch_gives_back_what_was_not_handed_over,
+    a_pause_keeps_a_queue_that_goes_with_its_last_consumer,
     a_lowered_prefetch_counts_for_what_comes_next,
     a_prefetch_of_zero_holds_deliveries_back,
     consumers_are_served_in_turn,
@@ -142,6 +146,82 @@ async fn prefetch_can_be_changed(bench: Bench) -> Outcome {
     consumer.settler().ack(&[held[2].tag]).await?;
     expect(&mut consumer, &["d"]).await?;
     expect_nothing(&mut consumer).await
+}
+
+async fn the_prefetch_of_a_durable_queue_can_be_changed(bench: Bench) -> Outcome {
+    let durable = QueueOptions {
+        durable: true,
+        ..QueueOptions::default()
+    };
+    bench.queue.declare_queue("queue", durable).await?;
+    let texts: Vec<String> = (0..12).map(|number| number.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    bench.send("queue", &texts).await?;
+    let mut consumer = bench.queue.consume("queue", 2).await?;
+    let settler = consumer.settler();
+    let mut held = expect(&mut consumer, &texts[..2]).await?;
+    consumer.set_prefetch(5);
+    held.extend(expect(&mut consumer, &texts[2..5]).await?);
+    expect_nothing(&mut consumer).await?;
+    consumer.set_prefetch(0);
+    settler.ack(&[held[0].tag, held[1].tag, held[2].tag]).await?;
+    expect_nothing(&mut consumer).await?;
+    bench.depth_becomes("queue", 7).await?;
+    consumer.set_prefetch(3);
+    held.extend(expect(&mut consumer, &texts[5..6]).await?);
+    expect_nothing(&mut consumer).await?;
+    settler.ack(&[held[3].tag, held[4].tag, held[5].tag]).await?;
+    let held = expect(&mut consumer, &texts[6..9]).await?;
+    expect_nothing(&mut consumer).await?;
+    settler.reject(held[0].tag, false).await?;
+    settler.ack(&[held[1].tag]).await?;
+    expect(&mut consumer, &texts[9..11]).await?;
+    expect_nothing(&mut consumer).await
+}
+
+async fn a_lowered_prefetch_gives_back_what_was_not_handed_over(bench: Bench) -> Outcome {
+    let mut consumer = bench.consumer("queue", 10).await?;
+    bench.send("queue", &["a", "b", "c", "d"]).await?;
+    let held = expect(&mut consumer, &["a"]).await?;
+    consumer.set_prefetch(1);
+    bench.depth_becomes("queue", 3).await?;
+    let mut other = bench.queue.consume("queue", 10).await?;
+    expect(&mut other, &["b", "c", "d"]).await?;
+    expect_nothing(&mut consumer).await?;
+    bench.send("queue", &["e", "f"]).await?;
+    expect(&mut other, &["e", "f"]).await?;
+    consumer.settler().ack(&[held[0].tag]).await?;
+    drop(other);
+    expect(&mut consumer, &["b"]).await?;
+    Ok(())
+}
+
+async fn a_pause_keeps_a_queue_that_goes_with_its_last_consumer(bench: Bench) -> Outcome {
+    let passing = QueueOptions {
+        auto_delete: true,
+        ..QueueOptions::default()
+    };
+    bench.queue.declare_queue("queue", passing).await?;
+    let mut consumer = bench.queue.consume("queue", 5).await?;
+    bench.send("queue", &["a"]).await?;
+    let held = expect(&mut consumer, &["a"]).await?;
+    consumer.set_prefetch(0);
+    consumer.settler().ack(&[held[0].tag]).await?;
+    bench.send("queue", &["b", "c"]).await?;
+    expect_nothing(&mut consumer).await?;
+    consumer.set_prefetch(2);
+    let held = expect(&mut consumer, &["b", "c"]).await?;
+    consumer.settler().ack(&[held[0].tag, held[1].tag]).await?;
+    expect_nothing(&mut consumer).await?;
+    drop(consumer);
+    let gone = async {
+        while bench.queue.depth("queue").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    Ok(deadline(Duration::from_secs(20), gone)
+        .await
+        .map_err(|_| "the queue is still there")?)
 }
 
 async fn a_lowered_prefetch_counts_for_what_comes_next(bench: Bench) -> Outcome {

@@ -11,9 +11,10 @@ mod delivery;
 mod expiry;
 mod lifecycle;
 mod load;
+mod outage;
 mod priority;
 mod routing;
 mod sharing;
 
-pub use bench::{Bench, Fixture};
+pub use bench::{Bench, Ending, Fixture};
 pub use case::{Case, Need, Outcome, UNSUPPORTED, cases};

@@ -1,4 +1,4 @@
-//! What an engine outside this process adds.
+//! Several processes at one engine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,13 +6,6 @@ use std::time::Duration;
 use super::bench::{Bench, ensure, expect};
 use super::case::{Case, Need, Outcome, case};
 use crate::types::{ExchangeKind, Message, QueueOptions};
-
-pub(super) const DURABLE: &[Case] = &[case(
-    "persistent_messages_survive_a_restart",
-    Need::Durable,
-    false,
-    |bench| Box::pin(persistent_messages_survive_a_restart(bench)),
-)];
 
 pub(super) const SHARED: &[Case] = &[
     case("two_processes_share_a_queue", Need::Shared, false, |bench| {
@@ -25,25 +18,6 @@ pub(super) const SHARED: &[Case] = &[
         |bench| Box::pin(a_call_is_answered_from_another_process(bench)),
     ),
 ];
-
-async fn persistent_messages_survive_a_restart(bench: Bench) -> Outcome {
-    let durable = QueueOptions {
-        durable: true,
-        ..QueueOptions::default()
-    };
-    bench.queue.declare_queue("work", durable).await?;
-    let kept = Message {
-        persistent: true,
-        ..Message::new("work", "kept")
-    };
-    bench.queue.publish("", vec![kept]).await?;
-    bench.restart().await?;
-    let again = bench.open_again().await?;
-    let mut consumer = again.consume("work", 1).await?;
-    expect(&mut consumer, &["kept"]).await?;
-    again.close().await;
-    Ok(())
-}
 
 async fn two_processes_share_a_queue(bench: Bench) -> Outcome {
     let other = bench.open_again().await?;

@@ -11,13 +11,13 @@ use muster_model::ErrorKind;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use super::calls::Calls;
-use super::checks::{NAME_BYTES, check_message, check_name, clip};
 use super::core::{Core, Dead, Effects, Incoming, Reason};
 use super::headers::Match;
 use super::meter::{self, Full, Limits, Memory, Meter};
 use super::timer::Timer;
 use super::topology::{Binding, Exchange, Missing, Topology};
+use crate::adapters::calls::Calls;
+use crate::adapters::checks::{check_binding, check_message, check_name, clip};
 use crate::error::Error;
 use crate::types::{ExchangeKind, Message, QueueOptions};
 
@@ -128,22 +128,11 @@ impl Broker {
         let operation = || format!("bind queue '{}' to exchange '{}'", clip(queue), clip(exchange));
         let refuse = |kind, why: &str| Err(Error::new(kind, format!("{}: {why}", operation())));
         self.check_open(operation)?;
-        if exchange.is_empty() {
-            return refuse(
-                ErrorKind::Denied,
-                "the default exchange routes by queue name and takes no bindings",
-            );
-        }
-        if key.len() > NAME_BYTES {
-            return refuse(ErrorKind::Invalid, "the key is longer than 255 bytes");
-        }
-        let Some(headers) = Match::parse(arguments) else {
-            return refuse(ErrorKind::Invalid, "x-match is 'all' or 'any'");
-        };
+        check_binding(exchange, key, arguments, operation)?;
         let binding = Binding {
             exchange: exchange.to_owned(),
             key: key.to_owned(),
-            headers,
+            headers: Match::parse(arguments),
         };
         match self.topology.write().bind(queue, binding) {
             Ok(()) => Ok(()),

@@ -1,8 +1,6 @@
 //! The queue inside this process.
 
 mod broker;
-mod calls;
-mod checks;
 mod consumer;
 mod core;
 mod headers;
@@ -23,12 +21,15 @@ use muster_runtime::Tasks;
 use tokio::time::Instant;
 
 use self::broker::Broker;
-use self::calls::REPLY_TO;
 use self::consumer::Place;
 pub(crate) use self::meter::Limits;
+use super::checks;
 use crate::error::Error;
 use crate::port::{Consumer, Queue};
 use crate::types::{Capabilities, ExchangeKind, Message, QueueOptions};
+
+/// Where replies to [`Queue::call`] go. No queue can have this name.
+const REPLY_TO: &str = "amq.reply";
 
 /// The embedded queue.
 #[derive(Debug)]

@@ -7,9 +7,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// Where replies to [`crate::Queue::call`] go. No queue can have this name.
-pub(super) const REPLY_TO: &str = "amq.reply";
-
 /// The open calls.
 #[derive(Debug, Default)]
 pub(super) struct Calls {

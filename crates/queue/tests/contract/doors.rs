@@ -1,0 +1,607 @@
+//! What is RabbitMQ's alone: who is let in and how, what is refused and how that is said, alarms and timeouts.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::{Failed, Trial};
+use muster_model::ErrorKind;
+use muster_queue::{Error, ExchangeKind, Message, Queue, QueueOptions, open};
+use muster_runtime::{Tasks, clock};
+use muster_testkit::{RabbitMq, require};
+
+type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+type Check = fn(&RabbitMq, &tokio::runtime::Runtime) -> Outcome;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The broker's patience with those who take and do not settle.
+const SETTLED_WITHIN: Duration = Duration::from_secs(6);
+
+const CHECKS: &[(&str, Check)] = &[
+    ("wrong_doors_are_named", wrong_doors_are_named),
+    (
+        "what_is_no_rabbitmq_is_told_apart",
+        what_is_no_rabbitmq_is_told_apart,
+    ),
+    ("a_conflict_says_what_differs", a_conflict_says_what_differs),
+    (
+        "durable_queues_are_quorum_queues",
+        durable_queues_are_quorum_queues,
+    ),
+    (
+        "the_documented_rights_are_enough",
+        the_documented_rights_are_enough,
+    ),
+    ("a_missing_right_is_named", a_missing_right_is_named),
+    (
+        "the_lessons_say_what_they_say_elsewhere",
+        the_lessons_say_what_they_say_elsewhere,
+    ),
+    (
+        "tls_needs_the_right_certificates",
+        tls_needs_the_right_certificates,
+    ),
+    (
+        "connections_that_an_operator_cuts_come_back",
+        connections_that_an_operator_cuts_come_back,
+    ),
+    (
+        "a_delivery_that_is_never_settled_comes_again",
+        a_delivery_that_is_never_settled_comes_again,
+    ),
+    (
+        "a_broker_in_alarm_is_told_and_can_still_be_drained",
+        a_broker_in_alarm_is_told_and_can_still_be_drained,
+    ),
+];
+
+/// Returns the trial: one broker for all.
+pub(crate) fn trials() -> Vec<Trial> {
+    vec![Trial::test("rabbitmq::doors", run)]
+}
+
+fn run() -> Result<(), Failed> {
+    let broker = RabbitMq::builder()
+        .tls_with_client_certificates()
+        .delivery_timeout(SETTLED_WITHIN)
+        .start();
+    let Some(broker) = require::or_ignored(broker) else {
+        return Ok(());
+    };
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()?;
+        let started = Instant::now();
+        let outcome = check(&broker, &runtime);
+        println!("rabbitmq::doors::{name}: {outcome:?} ({:?})", started.elapsed());
+        if let Err(why) = outcome {
+            failed.push(format!("{name}: {why}"));
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(failed.join("\n").into())
+}
+
+fn ensure(is_so: bool, what: impl Into<String>) -> Outcome {
+    if is_so {
+        Ok(())
+    } else {
+        Err(format!("not so: {}", what.into()).into())
+    }
+}
+
+/// Opens a URL that is to be refused; returns kind and text, in which no password may stand.
+fn refused(runtime: &tokio::runtime::Runtime, url: &str) -> Result<(ErrorKind, String), String> {
+    let tasks = Tasks::new();
+    let started = Instant::now();
+    let outcome = runtime.block_on(open(url, &tasks));
+    let Err(error) = outcome else {
+        return Err("it was let in".to_owned());
+    };
+    if started.elapsed() > PATIENCE {
+        return Err(format!("it took {:?}", started.elapsed()));
+    }
+    let text = told(&error);
+    let password = url.split([':', '@']).nth(2).unwrap_or("nothing of the kind");
+    if text.contains(password) || format!("{error:?}").contains(password) {
+        return Err(format!("the password stands in: {text}"));
+    }
+    Ok((error.kind, text))
+}
+
+/// Returns what a person is told.
+fn told(error: &Error) -> String {
+    let mut text = error.operation.clone();
+    let mut cause = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
+}
+
+/// Does something with an opened queue.
+fn with<F>(runtime: &tokio::runtime::Runtime, url: &str, work: impl FnOnce(Arc<dyn Queue>) -> F) -> Outcome
+where
+    F: Future<Output = Outcome>,
+{
+    let tasks = Tasks::new();
+    runtime.block_on(async {
+        let queue = open(url, &tasks).await?;
+        let outcome = clock::deadline(Duration::from_secs(90), work(Arc::clone(&queue))).await;
+        queue.close().await;
+        ensure(tasks.close(Duration::from_secs(10)).await == 0, "every task ends")?;
+        outcome.map_err(|_| "it did not end")?
+    })
+}
+
+fn wrong_doors_are_named(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
+    let url = broker.fresh_vhost()?;
+    let password = url.split([':', '@']).nth(2).ok_or("a password")?;
+    let vhost = url.rsplit('/').next().ok_or("a virtual host")?;
+    let stranger = broker.user(&url, "^$", "^$", "^$")?;
+    broker.ctl(&[
+        "clear_permissions",
+        "-p",
+        vhost,
+        stranger.split([':', '/']).nth(3).unwrap_or(""),
+    ])?;
+    for (url, kind, part) in [
+        (
+            url.replace(password, "wrongpassword"),
+            ErrorKind::Denied,
+            "user or the password",
+        ),
+        (
+            url.replace(vhost, "nowhere"),
+            ErrorKind::NotFound,
+            "virtual host 'nowhere'",
+        ),
+        (stranger, ErrorKind::Denied, "set_permissions"),
+        (
+            "amqp://u:secretword@127.0.0.1:1/x".to_owned(),
+            ErrorKind::Unavailable,
+            "127.0.0.1:1",
+        ),
+        (
+            "amqp://u:secretword@no-such-host.invalid/x".to_owned(),
+            ErrorKind::Unavailable,
+            "no-such-host",
+        ),
+    ] {
+        let (found, text) = refused(runtime, &url)?;
+        ensure(
+            found == kind && text.contains(part),
+            format!("{kind:?} with '{part}': {found:?} {text}"),
+        )?;
+    }
+    Ok(())
+}
+
+fn what_is_no_rabbitmq_is_told_apart(_: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
+    // A connection.start of a broker that is too old, byte by byte as that one sends it.
+    let mut old =
+        b"\0\x0a\0\x0a\0\x09\0\0\0\x30\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x06".to_vec();
+    old.extend(b"3.9.29");
+    let table = old.len() - 10;
+    old[9] = u8::try_from(table)?;
+    old.extend(b"\0\0\0\x05PLAIN\0\0\0\x05en_US");
+    let mut frame = vec![1, 0, 0, 0, 0, 0, u8::try_from(old.len())?];
+    frame.extend(old);
+    frame.push(0xce);
+    let answers: Vec<(Vec<u8>, ErrorKind, &str)> = vec![
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            ErrorKind::Invalid,
+            "no AMQP",
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), ErrorKind::Invalid, "no AMQP"),
+        (
+            b"AMQP\0\x01\0\0".to_vec(),
+            ErrorKind::Unsupported,
+            "another version",
+        ),
+        (frame, ErrorKind::Unsupported, "3.9.29 is too old"),
+        (Vec::new(), ErrorKind::Unavailable, "no answer within"),
+    ];
+    for (answer, kind, part) in answers {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let serving = std::thread::Builder::new().spawn(move || {
+            let (mut client, _) = listener.accept()?;
+            client.write_all(&answer)?;
+            // Until the other side has had enough, however it leaves.
+            let _ = std::io::copy(&mut client, &mut std::io::sink());
+            Ok::<(), std::io::Error>(())
+        })?;
+        let (found, text) = refused(
+            runtime,
+            &format!("amqp://u:secretword@127.0.0.1:{port}/x?connection_timeout=1500"),
+        )?;
+        ensure(
+            found == kind && text.contains(part),
+            format!("{kind:?} with '{part}': {found:?} {text}"),
+        )?;
+        serving.join().map_err(|_| "the listener failed")??;
+    }
+    Ok(())
+}
+
+fn a_conflict_says_what_differs(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
+    with(runtime, &broker.fresh_vhost()?, async |queue| {
+        let first = QueueOptions {
+            max_length: Some(10),
+            ..QueueOptions::default()
+        };
+        queue.declare_queue("q", first.clone()).await?;
+        queue.declare_exchange("e", ExchangeKind::Topic).await?;
+        let other = QueueOptions {
+            max_length: Some(11),
+            ..first.clone()
+        };
+        let durable = QueueOptions {
+            durable: true,
+            ..first
+        };
+        for (failed, parts) in [
+            (
+                queue.declare_queue("q", other).await,
+                ["queue 'q'", "'x-max-length' is '10' and not '11'"],
+            ),
+            (
+                queue.declare_queue("q", durable).await,
+                ["queue 'q'", "'durable' is 'false' and not 'true'"],
+            ),
+            (
+                queue.declare_exchange("e", ExchangeKind::Fanout).await,
+                ["exchange 'e'", "'type' is 'topic' and not 'fanout'"],
+            ),
+        ] {
+            let error = failed.err().ok_or("it was taken")?;
+            let is_clear = parts.iter().all(|part| error.operation.contains(part));
+            ensure(
+                error.kind == ErrorKind::Conflict && is_clear,
+                format!("{parts:?}: {}", told(&error)),
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn durable_queues_are_quorum_queues(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
+    let url = broker.fresh_vhost()?;
+    with(runtime, &url, async |queue| {
+        let durable = QueueOptions {
+            durable: true,
+            ..QueueOptions::default()
+        };
+        let urgent = QueueOptions {
+            max_priority: 9,
+            ..durable.clone()
+        };
+        queue.declare_queue("kept", durable).await?;
+        queue.declare_queue("urgent", urgent).await?;
+        queue.declare_queue("passing", QueueOptions::default()).await?;
+        Ok(())
+    })?;
+    let vhost = url.rsplit('/').next().ok_or("a virtual host")?;
+    let listed = broker.ctl(&["list_queues", "-p", vhost, "name", "type"])?;
+    for (name, kind) in [("kept", "quorum"), ("urgent", "classic"), ("passing", "classic")] {
+        ensure(
+            listed.contains(&format!("{name}\t{kind}")),
+            format!("{name} is {kind}: {listed}"),
+        )?;
+    }
+    Ok(())
+}
+
+/// The patterns that `docs/operations/rabbitmq.md` gives.
+fn documented() -> Result<[String; 3], &'static str> {
+    let text = include_str!("../../../../docs/operations/rabbitmq.md");
+    let line = text
+        .lines()
+        .find(|line| line.contains("rabbitmqctl set_permissions"));
+    let mut patterns = line
+        .ok_or("the line")?
+        .split('\'')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned);
+    let mut next = || patterns.next().ok_or("a pattern");
+    Ok([next()?, next()?, next()?])
+}
+
+/// What the engine declares and does, by the names that it has for it.
+async fn use_as_the_engine_does(queue: &Arc<dyn Queue>) -> Outcome {
+    let work = QueueOptions {
+        durable: true,
+        max_priority: 9,
+        ..QueueOptions::default()
+    };
+    let own = QueueOptions {
+        auto_delete: true,
+        ..QueueOptions::default()
+    };
+    queue
+        .declare_exchange("muster.work", ExchangeKind::Direct)
+        .await?;
+    queue
+        .declare_exchange("muster.events", ExchangeKind::Topic)
+        .await?;
+    queue
+        .declare_exchange("muster.cancels", ExchangeKind::Fanout)
+        .await?;
+    queue.declare_queue("muster.work", work).await?;
+    queue
+        .bind("muster.work", "muster.work", "muster.work", &[])
+        .await?;
+    queue.declare_queue("muster.events.host-1", own).await?;
+    queue
+        .bind("muster.events.host-1", "muster.events", "task.#", &[])
+        .await?;
+    let mut work = queue.consume("muster.work", 10).await?;
+    let mut events = queue.consume("muster.events.host-1", 10).await?;
+    queue
+        .publish("muster.work", vec![Message::new("muster.work", "run")])
+        .await?;
+    queue
+        .publish("muster.events", vec![Message::new("task.1.web.started", "event")])
+        .await?;
+    queue
+        .publish("muster.cancels", vec![Message::new("", "cancel")])
+        .await?;
+    for (consumer, expected) in [(&mut work, "run"), (&mut events, "event")] {
+        let delivery = clock::deadline(PATIENCE, consumer.next())
+            .await
+            .map_err(|_| "nothing comes")?;
+        let delivery = delivery.ok_or("the end")?;
+        ensure(delivery.message.body == expected, "each gets its own")?;
+        consumer.settler().ack(&[delivery.tag]).await?;
+    }
+    let asking = queue.call("muster.work", Message::new("muster.work", "up?"), PATIENCE);
+    let answering = async {
+        let request = work.next().await.ok_or("the end")?;
+        queue.reply(&request.message, "up".into()).await?;
+        work.settler().ack(&[request.tag]).await?;
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    let (answer, answered) = futures_util::join!(asking, answering);
+    answered?;
+    ensure(answer? == "up", "calls are answered")?;
+    ensure(queue.depth("muster.work").await? == 0, "the depth can be asked")?;
+    queue.ping().await?;
+    queue.delete_queue("muster.events.host-1").await?;
+    Ok(())
+}
+
+fn the_documented_rights_are_enough(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
+    let [configure, write, read] = documented()?;
+    let url = broker.user(&broker.fresh_vhost()?, &configure, &write, &read)?;
+    with(runtime, &url, async |queue| {
+        use_as_the_engine_does(&queue).await?;
+        // And they are not more than that.
+        let foreign = queue.declare_queue("accounting", QueueOptions::default()).await;
+        ensure(
+            foreign.is_err_and(|error| error.kind == ErrorKind::Denied),
+            "other names are refused",
+        )
+    })
+}
+
+fn a_missing_right_is_named(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
+    let all = broker.fresh_vhost()?;
+    with(runtime, &all, async |queue| use_as_the_engine_does(&queue).await)?;
+    let url = broker.user(&all, "^none$", "^none$", "^none$")?;
+    with(runtime, &url, async |queue| {
+        for (failed, part) in [
+            (
+                queue.declare_queue("muster.more", QueueOptions::default()).await,
+                "'configure' on queue 'muster.more'",
+            ),
+            (
+                queue.declare_exchange("muster.more", ExchangeKind::Topic).await,
+                "'configure' on exchange 'muster.more'",
+            ),
+            (
+                queue.bind("muster.work", "muster.work", "x", &[]).await,
+                "'write' on queue 'muster.work' and 'read' on exchange 'muster.work'",
+            ),
+            (
+                queue
+                    .publish("muster.work", vec![Message::new("muster.work", "x")])
+                    .await,
+                "'write' on exchange 'muster.work'",
+            ),
+            (
+                queue.publish("", vec![Message::new("muster.work", "x")]).await,
+                "'write' on exchange 'amq.default'",
+            ),
+            (
+                queue.consume("muster.work", 1).await.map(drop),
+                "'read' on queue 'muster.work'",
+            ),
+            (
+                queue.delete_queue("muster.work").await,
+                "'configure' on queue 'muster.work'",
+            ),
+        ] {
+            let error = failed.err().ok_or_else(|| format!("it was allowed: {part}"))?;
+            let is_clear = error.operation.contains(part);
+            ensure(
+                error.kind == ErrorKind::Denied && is_clear,
+                format!("{part}: {:?} {}", error.kind, told(&error)),
+            )?;
+        }
+        Ok(())
+    })
+}
+
+fn the_lessons_say_what_they_say_elsewhere(broker: &RabbitMq, _: &tokio::runtime::Runtime) -> Outcome {
+    Ok(crate::lessons::check_all(&broker.fresh_vhost()?)?)
+}
+
+fn tls_needs_the_right_certificates(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
+    let certificates = broker.certificates().ok_or("certificates")?;
+    let url = broker.fresh_vhost()?;
+    let tls = broker.over_tls(&url);
+    let authority = format!("cacertfile={}", certificates.authority().display());
+    let stranger = format!("cacertfile={}", certificates.stranger().display());
+    let (certificate, key) = certificates.client();
+    let own = format!("certfile={}&keyfile={}", certificate.display(), key.display());
+    for (url, kinds, part) in [
+        (
+            format!("{tls}?{stranger}&{own}"),
+            vec![ErrorKind::Denied],
+            "not trusted",
+        ),
+        (
+            format!("{tls}?{authority}"),
+            vec![ErrorKind::Denied, ErrorKind::Unavailable],
+            "certificate",
+        ),
+        (
+            tls.replacen("amqps", "amqp", 1),
+            vec![ErrorKind::Invalid],
+            "amqps://",
+        ),
+        (
+            format!("{}?{authority}&{own}", url.replacen("amqp", "amqps", 1)),
+            vec![ErrorKind::Invalid],
+            "does not speak TLS",
+        ),
+    ] {
+        let (found, text) = refused(runtime, &url)?;
+        ensure(
+            kinds.contains(&found) && text.contains(part),
+            format!("'{part}': {found:?} {text}"),
+        )?;
+    }
+    let url = format!("{tls}?{authority}&{own}&verify=verify_peer");
+    with(runtime, &url, async |queue| use_as_the_engine_does(&queue).await)
+}
+
+fn connections_that_an_operator_cuts_come_back(
+    broker: &RabbitMq,
+    runtime: &tokio::runtime::Runtime,
+) -> Outcome {
+    with(runtime, &broker.fresh_vhost()?, async |queue| {
+        let passing = QueueOptions {
+            auto_delete: true,
+            ..QueueOptions::default()
+        };
+        queue.declare_queue("q", passing).await?;
+        let mut consumer = queue.consume("q", 1).await?;
+        for round in 0..3 {
+            broker.cut_connections()?;
+            let started = Instant::now();
+            loop {
+                match queue
+                    .publish("", vec![Message::new("q", format!("{round}"))])
+                    .await
+                {
+                    Ok(()) => break,
+                    Err(error) if error.kind.may_pass() && started.elapsed() < PATIENCE => {}
+                    Err(error) => return Err(told(&error).into()),
+                }
+            }
+            let next = clock::deadline(PATIENCE, consumer.next())
+                .await
+                .map_err(|_| "nothing comes")?;
+            let next = next.ok_or("the end")?;
+            ensure(next.message.body == format!("{round}"), "the consumer goes on")?;
+            consumer.settler().ack(&[next.tag]).await?;
+        }
+        Ok(())
+    })
+}
+
+fn a_delivery_that_is_never_settled_comes_again(
+    broker: &RabbitMq,
+    runtime: &tokio::runtime::Runtime,
+) -> Outcome {
+    with(runtime, &broker.fresh_vhost()?, async |queue| {
+        queue.declare_queue("q", QueueOptions::default()).await?;
+        queue
+            .publish("", vec![Message::new("q", "a"), Message::new("q", "b")])
+            .await?;
+        let mut consumer = queue.consume("q", 1).await?;
+        let first = consumer.next().await.ok_or("the end")?;
+        let again = clock::deadline(SETTLED_WITHIN * 5, consumer.next()).await;
+        let again = again.map_err(|_| "the consumer stands still")?.ok_or("the end")?;
+        ensure(
+            again.redelivered && again.message == first.message,
+            "it comes again, marked",
+        )?;
+        consumer.settler().ack(&[first.tag, again.tag]).await?;
+        let next = consumer.next().await.ok_or("the end")?;
+        ensure(next.message.body == "b", "and the consumer goes on")?;
+        consumer.settler().ack(&[next.tag]).await?;
+        Ok(())
+    })
+}
+
+fn a_broker_in_alarm_is_told_and_can_still_be_drained(
+    broker: &RabbitMq,
+    runtime: &tokio::runtime::Runtime,
+) -> Outcome {
+    with(runtime, &broker.fresh_vhost()?, async |queue| {
+        queue.declare_queue("q", QueueOptions::default()).await?;
+        let numbers = (0..20).map(|number| Message::new("q", number.to_string()));
+        queue.publish("", numbers.collect()).await?;
+        let mut consumer = queue.consume("q", 5).await?;
+        broker.memory_alarm(true)?;
+        let alarmed = async {
+            // The first may be taken before the broker says so: what it says it says to who publishes.
+            for _ in 0..3 {
+                let started = Instant::now();
+                let failed = queue.publish("", vec![Message::new("q", "late")]).await;
+                ensure(started.elapsed() < PATIENCE, "the wait is bounded")?;
+                if let Err(error) = failed {
+                    let is_clear = error.operation.contains("alarm") && error.operation.contains("memory");
+                    ensure(error.kind.may_pass() && is_clear, told(&error))?;
+                    let second = queue.publish("", vec![Message::new("q", "late")]).await;
+                    let kind = second.err().map(|error| error.kind);
+                    return ensure(
+                        kind == Some(ErrorKind::Unavailable),
+                        format!("known beforehand: {kind:?}"),
+                    );
+                }
+            }
+            Err("a broker in alarm takes everything".into())
+        };
+        // What is acknowledged comes to the broker all the same.
+        let draining = async {
+            for number in 0..20 {
+                let delivery = clock::deadline(PATIENCE, consumer.next()).await;
+                let delivery = delivery.map_err(|_| "nothing comes any more")?.ok_or("the end")?;
+                ensure(delivery.message.body == number.to_string(), "they come in order")?;
+                consumer.settler().ack(&[delivery.tag]).await?;
+            }
+            Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+        };
+        let (alarmed, drained) = futures_util::join!(alarmed, draining);
+        broker.memory_alarm(false)?;
+        drained?;
+        alarmed?;
+        let started = Instant::now();
+        while let Err(error) = queue.publish("", vec![Message::new("q", "after")]).await {
+            ensure(started.elapsed() < PATIENCE, told(&error))?;
+        }
+        loop {
+            let delivery = clock::deadline(PATIENCE, consumer.next()).await;
+            let delivery = delivery
+                .map_err(|_| "nothing comes after the alarm")?
+                .ok_or("the end")?;
+            consumer.settler().ack(&[delivery.tag]).await?;
+            if delivery.message.body == "after" {
+                return Ok(());
+            }
+        }
+    })
+}
