@@ -142,6 +142,7 @@ pub fn report() -> TaskReport {
             state: TaskState::Done,
             created_at: Timestamp(1_795_000_000_000),
             finished_at: Some(Timestamp(1_795_000_009_000)),
+            output_removed_at: None,
             counts,
         },
         runs,

@@ -88,7 +88,7 @@ async fn while_it_is_gone_calls_fail_at_once(bench: Bench) -> Outcome {
     for number in 0..200 {
         let key = format!("key.{number}");
         fails(cache.get(&key).await)?;
-        fails(cache.get_many(&[key.clone()]).await)?;
+        fails(cache.get_many(std::slice::from_ref(&key)).await)?;
         fails(cache.set(&key, "v".into(), LONG).await)?;
         fails(cache.add(&key, "v".into(), LONG).await)?;
         fails(cache.increment(&key, 1, LONG).await)?;
