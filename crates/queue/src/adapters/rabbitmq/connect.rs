@@ -13,6 +13,9 @@ use super::hello;
 use super::url::Settings;
 use crate::error::Error;
 
+/// What an error of TLS says where the other side refused.
+const ALERT: &str = "received fatal alert";
+
 /// Looks who is there.
 pub(super) async fn greet(settings: &Settings) -> Result<hello::Server, Error> {
     let operation = || format!("connect to {}", settings.address());
@@ -26,7 +29,12 @@ pub(super) async fn greet(settings: &Settings) -> Result<hello::Server, Error> {
                 .into_rustls(connector, &settings.uri.authority.host)
                 .await?;
         }
-        hello::ask(&mut stream).await
+        let answer = hello::ask(&mut stream).await;
+        if settings.tls.is_some() {
+            after_tls(answer)
+        } else {
+            answer
+        }
     };
     match deadline(settings.connects_within, greeting).await {
         Ok(Ok(Ok(server))) => Ok(server),
@@ -40,6 +48,22 @@ pub(super) async fn greet(settings: &Settings) -> Result<hello::Server, Error> {
                 settings.connects_within
             ),
         )),
+    }
+}
+
+/// In TLS 1.3 a server judges our certificate when we believe the handshake done; its alert may come too late to be
+/// read, and all that is seen is that it hangs up.
+fn after_tls(
+    answer: io::Result<Result<hello::Server, hello::Refusal>>,
+) -> io::Result<Result<hello::Server, hello::Refusal>> {
+    let broke_off =
+        "the broker broke off the TLS connection: it may want a certificate, ?certfile=FILE&keyfile=FILE";
+    match answer {
+        Ok(Err((ErrorKind::Unavailable, _))) => Ok(Err((ErrorKind::Unavailable, broke_off.to_owned()))),
+        Err(error) if !error.to_string().contains(ALERT) => {
+            Ok(Err((ErrorKind::Unavailable, format!("{broke_off} ({error})"))))
+        }
+        other => other,
     }
 }
 
@@ -57,7 +81,7 @@ fn unreachable(operation: String, error: io::Error) -> Error {
             ErrorKind::Invalid,
             "this port does not speak TLS: RabbitMQ's for amqps:// is 5671",
         )
-    } else if text.contains("received fatal alert") {
+    } else if text.contains(ALERT) {
         (
             ErrorKind::Denied,
             "the broker refuses the TLS connection: it may want a certificate, ?certfile=FILE&keyfile=FILE",
