@@ -152,6 +152,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("hyper", &["muster-client", "muster-server"]),
     ("indicatif", &["muster"]),
     ("lapin", &["muster-queue"]),
+    ("memcache", &["muster-cache"]),
     ("process-wrap", &["muster-transport"]),
     ("redis", &["muster-cache"]),
     ("prometheus-client", &["muster-runtime"]),

@@ -14,6 +14,9 @@ use crate::error::Error;
 /// The pauses before an engine that is away is asked again.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// One that went away again so soon after it was back is said to be away only where it stays away for as long: an
+/// engine that comes and goes fills no log.
+const STEADY: Duration = Duration::from_secs(10);
 /// How often it is said that the engine refuses what is asked of it.
 const SAY_AGAIN: Duration = Duration::from_secs(600);
 
@@ -30,6 +33,7 @@ struct State {
     /// Counts how often it went away and came back: a call that began before cannot say how it is now.
     epoch: u64,
     away: Option<Away>,
+    back_at: Option<Duration>,
     refusal_said: Option<Duration>,
 }
 
@@ -40,6 +44,7 @@ struct Away {
     backoff: Backoff,
     /// A call is on its way to ask.
     is_asked: bool,
+    is_said: bool,
     why: String,
 }
 
@@ -106,9 +111,14 @@ impl Pass<'_> {
         if state.epoch == self.epoch
             && let Some(away) = state.away.take()
         {
+            let now = monotonic();
             state.epoch += 1;
-            let after = monotonic().saturating_sub(away.since);
-            tracing::info!(cache = %self.circuit.name, ?after, "the cache is back");
+            state.back_at = Some(now);
+            drop(state);
+            if away.is_said {
+                let after = now.saturating_sub(away.since);
+                tracing::info!(cache = %self.circuit.name, ?after, "the cache is back");
+            }
         }
     }
 
@@ -136,21 +146,25 @@ impl Pass<'_> {
         if state.epoch != self.epoch {
             return;
         }
-        if let Some(away) = &mut state.away {
-            away.ask_at = now + away.backoff.step();
-            return;
-        }
-        let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
-        state.away = Some(Away {
+        let is_new = state.away.is_none();
+        let is_steady = |since: Duration| now.saturating_sub(since) >= STEADY;
+        let was_steady = state.back_at.is_none_or(is_steady);
+        let away = state.away.get_or_insert_with(|| Away {
             since: now,
-            ask_at: now + backoff.step(),
-            backoff,
+            ask_at: now,
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             is_asked: false,
+            is_said: false,
             why: why.to_owned(),
         });
-        state.epoch += 1;
+        away.ask_at = now + away.backoff.step();
+        let says = !away.is_said && ((is_new && was_steady) || is_steady(away.since));
+        away.is_said |= says;
+        state.epoch += u64::from(is_new);
         drop(state);
-        tracing::warn!(cache = %self.circuit.name, why, "the cache is away: work goes on without it, more slowly");
+        if says {
+            tracing::warn!(cache = %self.circuit.name, why, "the cache is away: work goes on without it, more slowly");
+        }
     }
 }
 
@@ -214,6 +228,36 @@ mod tests {
             circuit.enter(get).is_ok(),
             "a late failure does not take it away again"
         );
+    }
+
+    /// Tells whether the log was told of the outage that is.
+    fn is_said(circuit: &Circuit) -> bool {
+        circuit
+            .state
+            .lock()
+            .away
+            .as_ref()
+            .is_some_and(|away| away.is_said)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_comes_and_goes_fills_no_log() {
+        let circuit = Circuit::new("redis".to_owned());
+        circuit.enter(get).expect("it is there").gone("killed");
+        assert!(is_said(&circuit), "the first time it is said at once");
+        for _ in 0..20 {
+            circuit.ask().answered();
+            wait(1000).await;
+            circuit.enter(get).expect("it is there").gone("killed");
+            assert!(!is_said(&circuit), "soon after it is not");
+        }
+        wait(11_000).await;
+        circuit.enter(get).expect("it is asked").gone("killed");
+        assert!(is_said(&circuit), "where it stays away it is");
+        circuit.ask().answered();
+        wait(11_000).await;
+        circuit.enter(get).expect("it is there").gone("killed");
+        assert!(is_said(&circuit), "and where it had stayed");
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,11 +13,15 @@ const LIMIT: u64 = 64 << 20;
 /// The smallest limit that a URL may state.
 const LEAST: u64 = 1 << 20;
 
-/// Opens `memory:` or `memory:?limit=64MiB`, the cache inside this process.
+/// Opens `memory:` or `memory:?limit=64MiB`, the cache inside this process; a Redis by `redis://`, `rediss://`,
+/// `redis+unix://`, `redis+sentinel://` or `redis+cluster://`; or `memcached://`.
+///
+/// A server that is away now is used when it is there: nothing depends on a cache. That is said in the log.
 ///
 /// # Errors
 ///
-/// `Invalid` for a URL that is not understood, `Unsupported` naming the feature that is missing.
+/// `Invalid` for a URL that is not understood, `Unsupported` naming the feature that is missing. Of servers, what will
+/// not pass by itself: `Denied` for a login, a permission or a certificate, `Unsupported` for a version.
 pub async fn open(url: &str) -> Result<Arc<dyn Cache>, Error> {
     let (scheme, rest) = url.split_once(':').ok_or_else(|| invalid("it has no scheme"))?;
     match scheme {
@@ -78,12 +82,23 @@ fn limit(rest: &str) -> Result<u64, Error> {
 mod tests {
     use super::*;
 
+    /// What a scheme like one of Redis' is without Redis, and with it.
+    const UNKNOWN: ErrorKind = if cfg!(feature = "redis") {
+        ErrorKind::Invalid
+    } else {
+        ErrorKind::Unsupported
+    };
+
     #[tokio::test]
     async fn urls_are_read_strictly() {
         for (url, expected) in [
             ("memory:", None),
             ("memory:?limit=2MiB", None),
+            #[cfg(not(feature = "redis"))]
             ("redis://user:hunter2@host", Some(ErrorKind::Unsupported)),
+            #[cfg(not(feature = "memcached"))]
+            ("memcached://host", Some(ErrorKind::Unsupported)),
+            ("redis+other://user:hunter2@host", Some(UNKNOWN)),
             ("", Some(ErrorKind::Invalid)),
             ("memory", Some(ErrorKind::Invalid)),
             ("memory:x", Some(ErrorKind::Invalid)),

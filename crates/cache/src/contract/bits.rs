@@ -54,7 +54,7 @@ async fn bits_are_bytes_from_the_highest_on(bench: Bench) -> Outcome {
     bits.set_bit("row", 8 * 4 + 2, true, LONG).await?;
     bench.holds("row", Some("acb\0 ")).await?;
     bench.cache.increment("count", 12, LONG).await?;
-    bits.set_bit("count", 7, false, LONG).await?;
+    bits.set_bit("count", 8 + 7, true, LONG).await?;
     ensure(
         bench.cache.increment("count", 1, LONG).await? == 3,
         "digits stay digits",

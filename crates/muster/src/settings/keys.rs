@@ -93,7 +93,7 @@ pub(super) static ALL: &[Key] = &[
         "cache",
         "MUSTER_CACHE",
         Some("memory:"),
-        "The cache. `memory:?limit=64MiB` is inside the server's process.",
+        "The cache: `memory:?limit=64MiB` inside the server's process, Redis, `redis://user:password@host`, or Memcached, `memcached://host,host`.",
     ),
     key(
         "keep_tasks",

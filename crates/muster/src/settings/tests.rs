@@ -156,6 +156,23 @@ fn only_loopback_addresses_are_listened_on() {
 }
 
 #[test]
+fn no_part_of_a_password_is_shown_however_it_is_written() {
+    for (url, shown) in [
+        ("redis://u:hunter2@h/0?prefix=a", "redis://u:***@h/0?prefix=a"),
+        ("redis://u:hunter2/x@h/0", "redis://u:***@h/0"),
+        ("redis://:a?hunter2#b@h:1,i:2/0", "redis://:***@h:1,i:2/0"),
+        (
+            "redis+sentinel://h/main?sentinel_password=hunter2",
+            "redis+sentinel://h/main?sentinel_password=***",
+        ),
+        ("memcached://a:1,b:2", "memcached://a:1,b:2"),
+        ("memory:?limit=1GiB", "memory:?limit=1GiB"),
+    ] {
+        assert_eq!(super::masked(url), shown);
+    }
+}
+
+#[test]
 fn secrets_are_never_shown() {
     let settings = Machine::new()
         .with(

@@ -31,7 +31,11 @@ pub fn masked(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    // A password may hold what ends a host: whatever is before the last @ may be one.
+    let login = rest.rfind('@').unwrap_or(0);
+    let end = rest[login..]
+        .find(['/', '?', '#'])
+        .map_or(rest.len(), |end| login + end);
     let (authority, tail) = rest.split_at(end);
     let authority = match authority.rsplit_once('@') {
         Some((user, host)) => match user.split_once(':') {
@@ -50,7 +54,9 @@ fn masked_query(tail: &str) -> String {
     let masked: Vec<String> = query
         .split('&')
         .map(|pair| match pair.split_once('=') {
-            Some((name, _)) if ["password", "pass", "token", "secret"].contains(&name) => {
+            Some((name, _))
+                if ["password", "sentinel_password", "pass", "token", "secret"].contains(&name) =>
+            {
                 format!("{name}=***")
             }
             _ => pair.to_owned(),

@@ -142,6 +142,8 @@ mod tests {
     }
 
     proptest! {
+        // Each carries megabytes.
+        #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn a_value_is_its_pieces_and_the_end_in_its_head(
             set in 0..2_000_000usize,

@@ -119,7 +119,10 @@ pub(super) fn translate(error: &RedisError, settings: &Settings, call: Call) -> 
         ));
     }
     if error.kind() == redis::ErrorKind::AuthenticationFailed {
-        return denied(format!("{name} refuses the user or the password"));
+        // The library does not tell more.
+        return denied(format!(
+            "{name} refuses the user or the password (where its default user has none, write none)"
+        ));
     }
     if has("max number of clients") {
         return (

@@ -71,6 +71,10 @@ impl Settings {
             query,
         } = address.map_err(|why| invalid(&why))?;
         let (kind, database) = kind(scheme, &hosts, &path)?;
+        if scheme.starts_with("rediss") {
+            // The library takes the process's own, and leaves it open which. It fails where there is one already.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        }
         let mut settings = Self {
             kind,
             hosts,
