@@ -216,7 +216,8 @@ async fn the_server_s_certificate_has_to_be_trusted() {
     );
     let plain = require!(Redis::start());
     let wrong = plain.url().replace("redis:", "rediss:");
-    refused(open(&format!("{wrong}?ca={ca}")).await, Invalid, "write redis://");
+    let cache = opened(&format!("{wrong}?ca={ca}&timeout=500ms")).await;
+    refused(cache.ping().await, Unavailable, "Redis at");
 }
 
 async fn a_client_s_certificate_is_shown() {

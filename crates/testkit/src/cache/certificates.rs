@@ -35,7 +35,10 @@ impl Certificates {
             ))?;
         }
         for (name, more) in [
-            ("server", "-addext subjectAltName=IP:127.0.0.1,DNS:localhost"),
+            (
+                "server",
+                "-addext basicConstraints=CA:FALSE -addext subjectAltName=IP:127.0.0.1,DNS:localhost",
+            ),
             ("client", "-addext basicConstraints=CA:FALSE"),
         ] {
             run(&format!(

@@ -167,11 +167,12 @@ pub(super) fn translate(error: &RedisError, settings: &Settings, call: Call) -> 
         }
         _ => {}
     }
-    lost(error, &said, name, call)
+    lost(error, &said, settings, call)
 }
 
 /// Translates what remains: mostly connections that failed.
-fn lost(error: &RedisError, said: &str, name: String, call: Call) -> (ErrorKind, String) {
+fn lost(error: &RedisError, said: &str, settings: &Settings, call: Call) -> (ErrorKind, String) {
+    let name = settings.name();
     let kind = match call {
         Call {
             writes: true,
@@ -180,7 +181,12 @@ fn lost(error: &RedisError, said: &str, name: String, call: Call) -> (ErrorKind,
         _ => ErrorKind::Unavailable,
     };
     if error.is_timeout() {
-        return (kind, format!("{name} did not answer in time"));
+        let hint = if settings.is_tls && !call.sent {
+            ": where it does not speak TLS, write redis://"
+        } else {
+            ""
+        };
+        return (kind, format!("{name} did not answer in time{hint}"));
     }
     if error.is_connection_refusal() {
         return (ErrorKind::Unavailable, format!("nobody listens at {name}"));

@@ -219,7 +219,10 @@ impl Link {
             Fault::Unfit(why) => (ErrorKind::Unsupported, why, None),
             Fault::Late => {
                 let timeout = self.settings.timeout;
-                let why = format!("{} did not answer within {timeout:?}", self.settings.name());
+                let mut why = format!("{} did not answer within {timeout:?}", self.settings.name());
+                if self.settings.is_tls && !call.sent {
+                    why += ": where it does not speak TLS, write redis://";
+                }
                 let kind = if call.writes && call.sent {
                     ErrorKind::OutcomeUnknown
                 } else {
