@@ -66,6 +66,7 @@ pub(crate) async fn measure(runs: u32, repeat: u32, url: Option<String>) -> Vec<
         database: "a database".to_owned(),
         executors: folder.path().join("executors"),
         vault: muster_engine::KeySource::File(folder.path().join("vault.key")),
+        keep: muster_engine::Keep::default(),
     };
     let engine = Engine::start(rooms, settings, tasks.clone())
         .await

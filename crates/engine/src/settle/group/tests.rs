@@ -106,6 +106,7 @@ async fn core(folder: &tempfile::TempDir, tasks: &Tasks) -> Arc<Core> {
         executors: folder.path().join("executors"),
         database: "sqlite::memory:".to_owned(),
         vault: crate::KeySource::File(folder.path().join("vault.key")),
+        keep: crate::Keep::default(),
     };
     let lease = Lease::take("here", &settings.executors).expect("a lease");
     let core = Arc::new(Core::new(rooms, settings, tasks.clone(), lease));
