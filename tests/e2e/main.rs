@@ -15,6 +15,7 @@ mod cancel;
 mod credentials;
 mod databases;
 mod demo;
+mod engines;
 mod host_keys;
 mod hostile;
 mod inventory;

@@ -414,7 +414,12 @@ async fn cannot_start(engine: Engine) {
     };
     site.database.end(true);
     site.refused(&["tasks"]);
-    assert!(site.home.servers().is_empty(), "{:?}", site.home.servers());
+    // It has said why before it is gone.
+    wait::until(PATIENCE, "the server to be gone", || {
+        site.home.servers().is_empty()
+    })
+    .await
+    .expect("it leaves");
     let begun = Instant::now();
     let mut alone = command(&site.home, &["run", "true", "--hosts", "127.0.1.1"]);
     let done = alone

@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 
 use muster_model::wire::{
-    Check, Event, GroupView, Hosts, OutputEvent, Plan, Retry, RunEntry, RunEvent, RunPage, RunView, Secrets,
-    ServerInfo, Submit, Targets, TaskListing, TaskPage, TaskReport, TaskView, Work, WorkOptions,
+    Check, Event, GroupView, Hosts, NotReady, OutputEvent, Plan, Readiness, Retry, RunEntry, RunEvent,
+    RunPage, RunView, Secrets, ServerInfo, Submit, Targets, TaskListing, TaskPage, TaskReport, TaskView,
+    Work, WorkOptions,
 };
 use muster_model::{Endpoint, Problem, host::HostRecord};
 use serde::Serialize;
@@ -19,9 +20,11 @@ pub fn check(input: &[u8]) {
         same::<GroupView>,
         same::<HostRecord>,
         same::<Hosts>,
+        same::<NotReady>,
         same::<OutputEvent>,
         same::<Plan>,
         same::<Problem>,
+        same::<Readiness>,
         same::<Retry>,
         same::<RunEntry>,
         same::<RunEvent>,

@@ -20,13 +20,13 @@ use crate::render::{sanitise, screen::Screen};
 /// `run`.
 pub async fn run(context: &mut Context, args: &Run) -> Result<u8, Stop> {
     let submit = submit::run(args, &context.settings, context.stdin)?;
-    start(context, submit, &args.task).await
+    Box::pin(start(context, submit, &args.task)).await
 }
 
 /// `script`.
 pub async fn script(context: &mut Context, args: &Script) -> Result<u8, Stop> {
     let submit = submit::script(args, &context.settings, context.stdin)?;
-    start(context, submit, &args.task).await
+    Box::pin(start(context, submit, &args.task)).await
 }
 
 async fn start(context: &mut Context, submit: Submit, args: &Task) -> Result<u8, Stop> {

@@ -146,6 +146,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         upgrade::a_database_of_a_newer_release_is_refused
         upgrade::a_database_of_an_older_release_waits_for_the_migration
         upgrade::a_migration_that_is_interrupted_anywhere_is_taken_up
+        upgrade::a_migration_that_is_interrupted_in_between_is_taken_up
         outage::calls_fail_soon_while_the_server_is_away_and_work_when_it_is_back
         outage::what_was_answered_survives_the_death_of_the_server
     ];

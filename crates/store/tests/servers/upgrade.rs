@@ -97,7 +97,16 @@ pub(super) async fn a_database_of_an_older_release_waits_for_the_migration(kind:
 }
 
 pub(super) async fn a_migration_that_is_interrupted_anywhere_is_taken_up(kind: Kind, tasks: Tasks) {
-    for (interrupted, messages) in (1..).step_by(3).enumerate() {
+    interrupted_from(kind, tasks, 1).await;
+}
+
+pub(super) async fn a_migration_that_is_interrupted_in_between_is_taken_up(kind: Kind, tasks: Tasks) {
+    interrupted_from(kind, tasks, 4).await;
+}
+
+/// Interrupts a migration behind so many messages, and behind every sixth from there on, to its end.
+async fn interrupted_from(kind: Kind, tasks: Tasks, first: usize) {
+    for (interrupted, messages) in (first..).step_by(6).enumerate() {
         let direct = require!(kind.fresh());
         let (before, place) = direct.split_once('@').unwrap();
         let port = place.split([':', '/']).nth(1).unwrap().parse().unwrap();
@@ -105,7 +114,7 @@ pub(super) async fn a_migration_that_is_interrupted_anywhere_is_taken_up(kind: K
         let through = format!("{before}@127.0.0.1:{}/{}", proxy.port(), database(&direct));
         let done = migrate(&through).await;
         if done.is_ok() {
-            assert!(interrupted > 5, "{interrupted}");
+            assert!(interrupted > 3, "{interrupted}");
             return;
         }
         match open(&direct, &tasks).await {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use muster_runtime::clock::sleep;
 use redis::{Cmd, FromRedisValue, cmd, pipe};
 
 use self::channels::Listener;
@@ -34,6 +35,10 @@ pub(crate) struct Redis {
     scripts: Scripts,
 }
 
+/// How often a server that is opened over TLS is asked again whose connection broke.
+const HEARD_WITHIN: u32 = 5;
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
 impl Redis {
     /// Opens it. Where it is away now that is said in the log, and it is used when it is there.
     ///
@@ -46,7 +51,19 @@ impl Redis {
             link: Arc::new(link),
             scripts: Scripts::new(),
         };
-        match redis.ping().await {
+        let mut answer = redis.ping().await;
+        if redis.link.settings.is_tls {
+            // A server that wants a certificate of ours breaks off behind the handshake (TLS 1.3), and the reason may be
+            // lost with the connection. Asked again, it is heard.
+            for _ in 0..HEARD_WITHIN {
+                if answer.as_ref().err().is_none_or(|error| !error.kind.may_pass()) {
+                    break;
+                }
+                sleep(ASKED_AGAIN_AFTER).await;
+                answer = redis.ping().await;
+            }
+        }
+        match answer {
             Err(error) if !error.kind.may_pass() => Err(error),
             _ => Ok(redis),
         }
