@@ -1,10 +1,5 @@
 //! The cache servers: private, empty each time, ended with the test, and there again after an outage.
 
-#![expect(
-    clippy::expect_used,
-    reason = "these are tests: what helps them is no test of its own"
-)]
-
 use muster_testkit::{Certificates, Memcached, Redis, RedisCluster, RedisSentinel, proc, require};
 
 #[test]
