@@ -63,6 +63,10 @@ pub(crate) async fn measure(runs: u32, repeat: u32, url: Option<String>) -> Vec<
     let settings = Settings {
         slots: SLOTS,
         home: "here".into(),
+        machine: "here".into(),
+        version: "0".into(),
+        roles: muster_model::Roles::ALL,
+        lease: None,
         database: "a database".to_owned(),
         executors: folder.path().join("executors"),
         vault: muster_engine::KeySource::File(folder.path().join("vault.key")),

@@ -15,10 +15,10 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
-pub use port::{HostKeys, Inventory, Outputs, Store, Vault};
+pub use port::{HostKeys, Inventory, Members, Outputs, Store, Vault};
 pub use schema::{Schema, migrate, schema};
-pub use types::vault::{Put, Removed, SealedCredential, VaultKey};
+pub use types::vault::{Put, Removed, SealedCredential, SealedSecrets, TaskSecrets, VaultKey};
 pub use types::{
-    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, HostKeyRecord, KeysRevision, NewTask,
-    OpenRun, Revision, RunFilter, ShownKey, Submitted, TaskFilter, TaskInput,
+    Beat, Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, HostKeyRecord, KeysRevision,
+    Leadership, Member, NewTask, OpenRun, Revision, RunFilter, ShownKey, Submitted, TaskFilter, TaskInput,
 };

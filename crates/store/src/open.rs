@@ -11,7 +11,7 @@ use crate::adapters::sql::Database;
 use crate::adapters::sqlite;
 use crate::capabilities::Capabilities;
 use crate::error::Error;
-use crate::port::{HostKeys, Inventory, Outputs, Store, Vault};
+use crate::port::{HostKeys, Inventory, Members, Outputs, Store, Vault};
 
 /// The ports of one database.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Opened {
     pub vault: Arc<dyn Vault>,
     /// The keys of hosts.
     pub host_keys: Arc<dyn HostKeys>,
+    /// The servers that share it.
+    pub members: Arc<dyn Members>,
     /// Output.
     pub outputs: Arc<dyn Outputs>,
     /// What this database can do that another cannot.
@@ -83,6 +85,7 @@ fn opened(database: Arc<Database>, outputs: impl Outputs, capabilities: Capabili
         store: Arc::clone(&database) as Arc<dyn Store>,
         inventory: Arc::clone(&database) as Arc<dyn Inventory>,
         vault: Arc::clone(&database) as Arc<dyn Vault>,
+        members: Arc::clone(&database) as Arc<dyn Members>,
         host_keys: database,
         outputs: Arc::new(outputs),
         capabilities,

@@ -1,6 +1,9 @@
 //! The settings that there are: one table, from which the file's reader, the environment's reader and
 //! `muster config` all work.
 
+use muster_client::Address;
+use muster_client::address::Invalid;
+
 /// A setting.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -49,7 +52,7 @@ pub(super) static ALL: &[Key] = &[
             "server",
             "MUSTER_SERVER",
             None,
-            "The server to use: `unix:///path` or `http://127.0.0.1:PORT`.",
+            "The server to use: `unix:///path` or `http://127.0.0.1:PORT`; several that share a database with commas between them, tried in turn.",
         )
     },
     Key {
@@ -89,6 +92,12 @@ pub(super) static ALL: &[Key] = &[
         "MUSTER_CACHE",
         Some("memory:"),
         "The cache. `memory:?limit=64MiB` is inside the server's process.",
+    ),
+    key(
+        "roles",
+        "MUSTER_ROLES",
+        Some("api,executor"),
+        "What `muster server` does: `api` serves clients, `executor` carries runs out. A server that is started on demand does both.",
     ),
     key(
         "slots",
@@ -183,6 +192,13 @@ pub(super) fn by_name(name: &str) -> Option<&'static Key> {
 /// Returns the names of a file's settings.
 pub(super) fn names_in_file() -> impl Iterator<Item = &'static str> {
     ALL.iter().filter(|key| key.in_file).map(|key| key.name)
+}
+
+/// Reads the addresses of servers: one, or several with commas between them.
+pub(super) fn servers(text: &str) -> Result<Vec<Address>, String> {
+    text.split(',')
+        .map(|one| one.trim().parse().map_err(|why: Invalid| why.to_string()))
+        .collect()
 }
 
 /// Whether colours are used.

@@ -12,6 +12,7 @@ mod m0001_tasks;
 mod m0002_inventory;
 mod m0003_fleet;
 mod m0004_output_chunks;
+mod m0006_servers;
 mod tables;
 
 /// Every migration, in order.
@@ -27,6 +28,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_inventory::Migration),
             Box::new(m0003_fleet::Migration),
             Box::new(m0004_output_chunks::Migration),
+            Box::new(m0006_servers::Migration),
         ]
     }
 
