@@ -27,4 +27,5 @@ mod repl;
 mod run;
 mod scale;
 mod server;
+mod servers;
 mod wrong;
