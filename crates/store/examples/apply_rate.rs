@@ -129,9 +129,10 @@ async fn drive(
         let (store, tx) = (Arc::clone(&opened.store), tx.clone());
         tasks.spawn("caller", async move {
             for index in (from..to).filter(|index| index % callers == caller) {
-                for change in [start(), settle()] {
+                let run = RunKey { task, index };
+                for change in [start(), settle(run)] {
                     let transition = Transition {
-                        run: RunKey { task, index },
+                        run,
                         attempt: 1,
                         at: Timestamp(1),
                         change,
@@ -158,13 +159,14 @@ fn start() -> Change {
     }
 }
 
-fn settle() -> Change {
+fn settle(run: RunKey) -> Change {
     Change::Settle {
         outcome: Outcome {
             exit_code: Some(0),
             stdout_bytes: 400,
             ..Outcome::plain(RunState::Succeeded, None)
         },
-        output: Some(bytes::Bytes::from(vec![b'x'; 400])),
+        // Each its own: equal ones would be kept once.
+        output: Some(bytes::Bytes::from(format!("{run:x>400}"))),
     }
 }
