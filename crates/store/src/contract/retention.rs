@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use muster_model::run::Change;
 use muster_model::{Outcome, RunKey, RunState, TaskId, Timestamp, Transition};
-use muster_runtime::clock;
 
 use super::World;
 use super::world::{again, frames, key, must, start, submit, task, transition};
@@ -438,6 +437,5 @@ pub(super) async fn of_one_that_shares_and_one_that_removes_nothing_is_lost(worl
         for index in 0..3 {
             assert_eq!(output(&opened, *id, index).await, text(word), "round {round}");
         }
-        clock::sleep(Duration::from_millis(1)).await;
     }
 }
