@@ -84,8 +84,13 @@ enum NoChannel {
 impl Pool {
     /// Returns an empty pool.
     pub(crate) fn new(settings: Settings, tasks: Tasks) -> Self {
+        let starts = Starts::new(settings.logins);
+        Self::with(settings, tasks, starts)
+    }
+
+    fn with(settings: Settings, tasks: Tasks, starts: Arc<Starts>) -> Self {
         Self {
-            starts: Starts::new(settings.logins),
+            starts,
             settings,
             meter: Meter::new(tasks.meters()),
             tasks,

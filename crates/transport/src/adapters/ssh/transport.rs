@@ -24,9 +24,12 @@ pub(crate) struct Ssh {
 impl Ssh {
     /// Returns a transport without connections.
     pub(crate) fn new(settings: Settings, tasks: Tasks) -> Self {
-        Self {
-            pool: Arc::new(Pool::new(settings, tasks)),
-        }
+        Self::over(Pool::new(settings, tasks))
+    }
+
+    /// Returns a transport whose connections are those of a pool.
+    pub(super) fn over(pool: Pool) -> Self {
+        Self { pool: Arc::new(pool) }
     }
 }
 

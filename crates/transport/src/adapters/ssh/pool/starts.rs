@@ -49,6 +49,7 @@ struct State {
 #[derive(Debug)]
 struct Window {
     size: usize,
+    floor: usize,
     ceiling: usize,
     /// The drops that it shrank for and that hold: without one, each answer makes the window larger.
     blamed: usize,
@@ -80,7 +81,10 @@ enum HungUp {
 impl Starts {
     /// Returns a window that never has more than `ceiling` places.
     pub(crate) fn new(ceiling: usize) -> Arc<Self> {
-        let window = Window::new(ceiling.max(1));
+        Self::with(Window::new(ceiling.max(1)))
+    }
+
+    fn with(window: Window) -> Arc<Self> {
         Arc::new(Self {
             places: Arc::new(Semaphore::new(window.size)),
             aside: Arc::new(Semaphore::new(ASIDE)),
@@ -246,6 +250,7 @@ impl Window {
     fn new(ceiling: usize) -> Self {
         Self {
             size: FIRST.min(ceiling),
+            floor: FLOOR,
             ceiling,
             blamed: 0,
             answers: 0,
@@ -268,7 +273,7 @@ impl Window {
             return None;
         }
         let before = self.size;
-        self.size = (before * LEFT / 10).max(FLOOR).min(before);
+        self.size = (before * LEFT / 10).max(self.floor).min(before);
         self.round += 1;
         self.blamed += 1;
         self.answers = 0;

@@ -9,6 +9,15 @@ use tokio::time::advance;
 use super::*;
 
 impl Starts {
+    /// As many places as its ceiling from the beginning, however many hosts hang up: what the window is measured by.
+    pub(crate) fn always(places: usize) -> Arc<Self> {
+        Self::with(Window {
+            size: places,
+            floor: places,
+            ..Window::new(places)
+        })
+    }
+
     /// Takes as many turns as there are without waiting.
     fn all(self: &Arc<Self>) -> Vec<Turn> {
         std::iter::from_fn(|| self.at_once()).collect()
