@@ -6,6 +6,7 @@
 //!     cargo bench -p muster-engine --bench engine -- --runs 10000 --only muster
 //!
 //!     cargo bench -p muster-engine --bench engine -- --only databases   # SQLite, PostgreSQL and MariaDB side by side
+//!     cargo bench -p muster-engine --bench engine -- --only servers     # one and three, on RabbitMQ, Redis and PostgreSQL
 //!
 //! Each run is written with its task, published, taken, started by compare-and-set and settled, both durable
 //! (SQLite, WAL, `synchronous = FULL`), announced, and seen by a follower that reads every event.
@@ -22,15 +23,15 @@ mod nothing;
 use std::process::ExitCode;
 
 use muster_bench::{Flag, Options, Plot, Results, Row, Unit};
-use muster_testkit::{Disk, MariaDb, Postgres};
+use muster_testkit::{Disk, MariaDb, Postgres, RabbitMq, Redis};
 
-use muster::Took;
+use muster::{Rooms, Took};
 
 const COMMAND: &str = "cargo bench -p muster-engine --bench engine";
 const FLAGS: &[Flag] = &[
     Flag::value("runs", "N,...", "runs of a task (1000,10000,100000)"),
     Flag::value("repeat", "N", "tasks of each size, one after the other (3)"),
-    Flag::value("only", "NAME", "muster, databases or celery"),
+    Flag::value("only", "NAME", "muster, databases, servers or celery"),
     Flag::value("celery-tasks", "N", "tasks for Celery (10000)"),
 ];
 
@@ -107,7 +108,7 @@ fn databases(results: &mut Results, repeat: u32) {
         .build()
         .expect("a runtime");
     let mut one = |label: &str, url: Option<String>| {
-        let took = runtime.block_on(muster::measure(RUNS, repeat, url));
+        let took = runtime.block_on(muster::measure(RUNS, repeat, &Rooms::embedded(url)));
         results.add(row_of("databases", label, RUNS, &took));
     };
     one("SQLite", None);
@@ -118,6 +119,40 @@ fn databases(results: &mut Results, repeat: u32) {
     match MariaDb::start(Disk::Forced) {
         Ok(server) => one("MariaDB", Some(server.fresh_database().expect("a database"))),
         Err(missing) => eprintln!("MariaDB is left out: {missing}"),
+    }
+}
+
+/// One server and three, over engines that they share: a RabbitMQ (quorum queues, confirms), a Redis and a PostgreSQL
+/// with their defaults, every commit forced onto the disk. All of it on this one machine.
+fn servers(results: &mut Results, repeat: u32) {
+    const RUNS: u32 = 10_000;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let started = (|| {
+        Ok::<_, muster_testkit::Error>((
+            Postgres::start(Disk::Forced)?,
+            RabbitMq::start()?,
+            Redis::start()?,
+        ))
+    })();
+    let (database, queue, cache) = match started {
+        Ok(engines) => engines,
+        Err(missing) => {
+            eprintln!("several servers are left out: {missing}");
+            return;
+        }
+    };
+    for (servers, label) in [(1, "1 server"), (3, "3 servers")] {
+        let rooms = Rooms {
+            database: Some(database.fresh_database().expect("a database")),
+            queue: queue.fresh_vhost().expect("a virtual host"),
+            cache: cache.url(),
+            servers,
+        };
+        let took = runtime.block_on(muster::measure(RUNS, repeat, &rooms));
+        results.add(row_of("servers", label, RUNS, &took));
     }
 }
 
@@ -140,7 +175,7 @@ fn main() -> ExitCode {
             .expect("a runtime");
         for runs in sizes {
             let repeat = u32::try_from(repeat).unwrap_or(3);
-            let took = runtime.block_on(muster::measure(runs, repeat, None));
+            let took = runtime.block_on(muster::measure(runs, repeat, &Rooms::embedded(None)));
             results.add(row_of("sizes", &format!("{} runs", told(runs)), runs, &took));
             if runs == 10_000 {
                 results.add(row_of("peers", "Muster", runs, &took));
@@ -149,6 +184,9 @@ fn main() -> ExitCode {
     }
     if wanted("databases") {
         databases(&mut results, u32::try_from(repeat).unwrap_or(3));
+    }
+    if wanted("servers") {
+        servers(&mut results, u32::try_from(repeat).unwrap_or(3));
     }
     if wanted("celery") {
         beside(&options, &mut results);
@@ -162,6 +200,11 @@ fn main() -> ExitCode {
         "databases",
         "runs a second",
         "Durable runs a second on each database (longer is better)",
+    ));
+    results.plot(Plot::bars(
+        "servers",
+        "runs a second",
+        "Durable runs a second on RabbitMQ, Redis and PostgreSQL (longer is better)",
     ));
     results.plot(Plot::lines(
         "sizes",

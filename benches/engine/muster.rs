@@ -1,9 +1,10 @@
 //! Tasks of many runs through an engine of its own, with its database on disk.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use muster_engine::{Accepted, Engine, HostKeys, Rooms, Settings};
+use muster_engine::{Accepted, Engine, HostKeys, Settings};
 use muster_model::TaskId;
 use muster_model::wire::{Event, Secrets, Submit, Targets, Work, WorkOptions};
 use muster_runtime::Tasks;
@@ -44,47 +45,96 @@ fn cpu() -> Duration {
     of(usage.user_time()) + of(usage.system_time())
 }
 
-/// Runs `repeat` tasks of `runs` runs, one after the other, in one engine with a new database: the one at `url`, else
-/// SQLite.
-pub(crate) async fn measure(runs: u32, repeat: u32, url: Option<String>) -> Vec<Took> {
+/// What the engines work over.
+pub(crate) struct Rooms {
+    /// None: SQLite, a file of its own.
+    pub(crate) database: Option<String>,
+    pub(crate) queue: String,
+    pub(crate) cache: String,
+    /// How many engines share the database; each takes runs.
+    pub(crate) servers: usize,
+}
+
+impl Rooms {
+    /// One engine with its queue and cache in itself.
+    pub(crate) fn embedded(database: Option<String>) -> Self {
+        Self {
+            database,
+            queue: "memory:".to_owned(),
+            cache: "memory:".to_owned(),
+            servers: 1,
+        }
+    }
+}
+
+/// An engine, and what it runs in.
+struct Server {
+    engine: Engine,
+    tasks: Tasks,
+}
+
+impl Server {
+    async fn start(rooms: &Rooms, folder: &Path, number: usize) -> Self {
+        let tasks = Tasks::new();
+        let embedded = format!("sqlite://{}/muster.db", folder.display());
+        let url = rooms.database.as_deref().unwrap_or(&embedded);
+        let database = muster_store::open(url, &tasks).await.expect("a database");
+        let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
+        let is_shared = rooms.queue != "memory:";
+        let settings = Settings {
+            slots: SLOTS,
+            home: format!("here{number}"),
+            machine: format!("here{number}"),
+            version: "0".into(),
+            roles: muster_model::Roles::ALL,
+            lease: is_shared.then_some(muster_engine::LEASE),
+            database: "a database".to_owned(),
+            executors: folder.join(format!("executors{number}")),
+            vault: muster_engine::KeySource::File(folder.join("vault.key")),
+            keep: muster_engine::Keep::default(),
+        };
+        let rooms = muster_engine::Rooms {
+            transport: Arc::new(Nowhere),
+            database,
+            host_keys,
+            queue: muster_queue::open(&rooms.queue, &tasks).await.expect("a queue"),
+            cache: muster_cache::open(&rooms.cache).await.expect("a cache"),
+        };
+        let engine = Engine::start(rooms, settings, tasks.clone())
+            .await
+            .expect("an engine");
+        Self { engine, tasks }
+    }
+
+    async fn end(self) {
+        self.engine.drain(PATIENCE).await;
+        self.engine.close().await;
+        assert_eq!(self.tasks.close(PATIENCE).await, 0, "tasks left behind");
+    }
+}
+
+/// Runs `repeat` tasks of `runs` runs, one after the other, in engines with a new database.
+pub(crate) async fn measure(runs: u32, repeat: u32, rooms: &Rooms) -> Vec<Took> {
     // Beside the build, and so on a disk: a folder for temporary files may be in memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let tasks = Tasks::new();
-    let url = url.unwrap_or_else(|| format!("sqlite://{}/muster.db", folder.path().display()));
-    let database = muster_store::open(&url, &tasks).await.expect("a database");
-    let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
-    let rooms = Rooms {
-        transport: Arc::new(Nowhere),
-        database,
-        host_keys,
-        queue: muster_queue::open("memory:", &tasks).await.expect("a queue"),
-        cache: muster_cache::open("memory:").await.expect("a cache"),
-    };
-    let settings = Settings {
-        slots: SLOTS,
-        home: "here".into(),
-        database: "a database".to_owned(),
-        executors: folder.path().join("executors"),
-        vault: muster_engine::KeySource::File(folder.path().join("vault.key")),
-        keep: muster_engine::Keep::default(),
-    };
-    let engine = Engine::start(rooms, settings, tasks.clone())
-        .await
-        .expect("an engine");
+    let mut servers = Vec::new();
+    for number in 0..rooms.servers {
+        servers.push(Server::start(rooms, folder.path(), number).await);
+    }
     let mut took = Vec::new();
     for number in 0..repeat {
         let (tell, told) = oneshot::channel();
-        let engine = engine.clone();
+        let engine = servers[0].engine.clone();
         // On a thread of the runtime, where a server answers its clients as well.
-        tasks.spawn("client", async move {
+        servers[0].tasks.spawn("client", async move {
             let _ = tell.send(one_task(&engine, runs, number).await);
         });
         let end = tokio::time::timeout(PATIENCE, told).await;
         took.push(end.expect("the task's end").expect("a task without a fault"));
     }
-    engine.drain(PATIENCE).await;
-    engine.close().await;
-    assert_eq!(tasks.close(PATIENCE).await, 0, "tasks left behind");
+    for server in servers {
+        server.end().await;
+    }
     assert_eq!(
         std::fs::read_dir(folder.path().join("muster.db.outputs")).map_or(0, Iterator::count),
         0,

@@ -29,6 +29,7 @@ mod repl;
 mod run;
 mod scale;
 mod server;
+mod servers;
 mod systemd;
 mod watch;
 mod wrong;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hyper::Method;
 use hyper::header::HeaderValue;
+use muster_model::wire::cluster::ClusterView;
 use muster_model::wire::{
     Check, Hosts, Plan, Retry, RunPage, ServerInfo, Submit, Targets, TaskPage, TaskView,
 };
@@ -19,7 +20,8 @@ use crate::{Address, follow};
 /// Finds the server again, or starts it, when it has gone; returns where it is now.
 pub type Revive = Arc<dyn Fn() -> BoxFuture<'static, Result<Address, Problem>> + Send + Sync>;
 
-/// A client of one server. Cheap to clone; clones share connections.
+/// A client of a server, or of several on one database: where one is away or stopping, it goes on to the next. Cheap to
+/// clone; clones share connections.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) pool: Arc<Pool>,
@@ -31,8 +33,14 @@ impl Client {
     /// Returns a client of the server at `address`; `version` is the version of the program that uses it.
     #[must_use]
     pub fn new(address: Address, version: &str) -> Self {
+        Self::of_several(address, Vec::new(), version)
+    }
+
+    /// Returns a client of the server at `first`, and of `others` that do as well.
+    #[must_use]
+    pub fn of_several(first: Address, others: Vec<Address>, version: &str) -> Self {
         Self {
-            pool: Arc::new(Pool::new(address)),
+            pool: Arc::new(Pool::new(first, others)),
             revive: None,
             version: HeaderValue::from_str(version).unwrap_or(HeaderValue::from_static("0.0.0")),
         }
@@ -212,6 +220,15 @@ impl Client {
     pub async fn fold(&self, targets: &Targets) -> Result<Hosts, Problem> {
         self.json(Call::new(Method::POST, "/patterns/fold", Again::Yes).json(targets)?)
             .await
+    }
+
+    /// Returns the servers that share the database, and what each has in hand.
+    ///
+    /// # Errors
+    ///
+    /// Those of the server.
+    pub async fn cluster(&self) -> Result<ClusterView, Problem> {
+        self.json(Call::get("/cluster")).await
     }
 
     /// Checks every back end.

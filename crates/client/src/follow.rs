@@ -181,7 +181,7 @@ impl Follower {
 }
 
 fn may_pass(problem: &Problem) -> bool {
-    matches!(problem.code, Code::Unavailable | Code::Draining)
+    matches!(problem.code, Code::Unavailable | Code::Draining | Code::NotHere)
 }
 
 impl Live {

@@ -1,6 +1,6 @@
 //! Sending: one request over a connection that is there or a new one, again where that is harmless.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,15 +34,18 @@ pub(crate) struct Pool {
 
 struct State {
     address: Address,
+    /// Where else a server is that does as well; the next one to be tried first.
+    others: VecDeque<Address>,
     idle: Vec<Connection>,
 }
 
 impl Pool {
     /// Returns a pool without connections yet.
-    pub(crate) fn new(address: Address) -> Self {
+    pub(crate) fn new(address: Address, others: Vec<Address>) -> Self {
         Self {
             state: Mutex::new(State {
                 address,
+                others: others.into(),
                 idle: Vec::new(),
             }),
         }
@@ -51,6 +54,24 @@ impl Pool {
     /// Returns where the server is.
     pub(crate) fn address(&self) -> Address {
         self.lock().address.clone()
+    }
+
+    /// Returns how many servers there are.
+    fn servers(&self) -> u32 {
+        u32::try_from(self.lock().others.len() + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Goes on to the next server, where the one in use is `from` still.
+    fn turn_from(&self, from: &Address) {
+        let mut state = self.lock();
+        if state.address != *from {
+            return;
+        }
+        if let Some(next) = state.others.pop_front() {
+            let last = std::mem::replace(&mut state.address, next);
+            state.others.push_back(last);
+            state.idle.clear();
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -131,28 +152,40 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a request, again where that is harmless, and returns the body of a good answer.
+    /// Sends a request, again where that is harmless, and returns the body of a good answer. Where there are several
+    /// servers, each next try is at another one.
     pub(crate) async fn call(&self, call: &Call) -> Result<Download, Problem> {
         /// 50 ms, doubling up to a second: about four seconds in all.
-        const TRIES: u32 = 8;
+        const ROUNDS: u32 = 8;
+        let servers = self.pool.servers();
+        let finds_another = self.revive.is_some() || servers > 1;
+        let most = ROUNDS.saturating_mul(servers);
         let mut tries = 0;
         loop {
             tries += 1;
-            let problem = match self.once(call).await {
+            let address = self.address();
+            let problem = match self.once(call, &address).await {
                 Ok(download) => return Ok(download),
                 Err(Refusal::Problem(problem)) => {
-                    if problem.code != Code::Draining || self.revive.is_none() || tries == TRIES {
+                    let elsewhere = match problem.code {
+                        Code::Draining => finds_another,
+                        // The same for ever, unless there is another one.
+                        Code::NotHere => tries < servers,
+                        // It may have lost its back ends, and others not.
+                        Code::Unavailable => call.again == Again::Yes && tries < servers,
+                        _ => false,
+                    };
+                    if !elsewhere || tries == most {
                         return Err(problem);
                     }
                     problem
                 }
                 Err(Refusal::Failure(failure)) => {
                     let unsent = matches!(failure, Failure::Unsent | Failure::Connect(_));
-                    let problem = self.problem_of(&failure);
+                    let problem = self.problem_of(&failure, &address);
                     // Where nothing listens at the very first try, waiting does not help.
-                    let hopeless =
-                        matches!(failure, Failure::Connect(_)) && tries == 1 && self.revive.is_none();
-                    if hopeless || tries == TRIES || !(unsent || call.again == Again::Yes) {
+                    let hopeless = matches!(failure, Failure::Connect(_)) && tries == 1 && !finds_another;
+                    if hopeless || tries == most || !(unsent || call.again == Again::Yes) {
                         return Err(problem);
                     }
                     if matches!(failure, Failure::Unsent) && tries == 1 {
@@ -163,8 +196,11 @@ impl Client {
             };
             tracing::debug!(%problem, tries, path = call.path, "sending a request again");
             self.revived().await?;
-            if tries > 1 || self.revive.is_none() {
-                tokio::time::sleep(Duration::from_millis((25 << tries.min(6)).min(1000))).await;
+            self.pool.turn_from(&address);
+            // Each server is asked once before anybody waits.
+            let round = tries / servers;
+            if (round > 0 && tries % servers == 0) && (tries > 1 || self.revive.is_none()) {
+                tokio::time::sleep(Duration::from_millis((25 << round.min(6)).min(1000))).await;
             }
         }
     }
@@ -182,10 +218,9 @@ impl Client {
         Ok(())
     }
 
-    async fn once(&self, call: &Call) -> Result<Download, Refusal> {
-        let address = self.address();
-        let mut connection = self.connection(&address).await.map_err(Refusal::Failure)?;
-        let request = self.request(call, &address).map_err(Refusal::Problem)?;
+    async fn once(&self, call: &Call, address: &Address) -> Result<Download, Refusal> {
+        let mut connection = self.connection(address).await.map_err(Refusal::Failure)?;
+        let request = self.request(call, address).map_err(Refusal::Problem)?;
         let answer = connection.send(request, ANSWER).await.map_err(Refusal::Failure)?;
         let status = answer.status();
         let download = Download::new(answer, connection, Arc::clone(&self.pool));
@@ -246,8 +281,7 @@ impl Client {
             .map_err(|error| Problem::new(Code::Internal, format!("a request cannot be written: {error}")))
     }
 
-    fn problem_of(&self, failure: &Failure) -> Problem {
-        let address = self.address();
+    fn problem_of(&self, failure: &Failure, address: &Address) -> Problem {
         match failure {
             Failure::Connect(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Problem::new(
                 Code::NotYours,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_model::wire::Secrets;
-use muster_model::{ExecutorId, RunKey, TaskId};
+use muster_model::{ExecutorId, RunKey, TaskId, Timestamp};
 use muster_runtime::Tasks;
 use tokio::sync::{Notify, Semaphore};
 
@@ -24,7 +24,8 @@ use crate::vault::Vault;
 pub(crate) const WORK: &str = "muster.work";
 /// The topic exchange of notices.
 pub(crate) const EVENTS: &str = "muster.events";
-/// The fanout exchange of cancels.
+/// The fanout exchange of what every process is to hear at once: cancels (the task's number), and that a server came
+/// or went (nothing).
 pub(crate) const CANCELS: &str = "muster.cancels";
 
 /// What every part of the engine shares.
@@ -32,15 +33,19 @@ pub(crate) struct Core {
     pub(crate) rooms: Rooms,
     pub(crate) settings: Settings,
     pub(crate) tasks: Tasks,
+    /// The name of this process. What it works under in the database is [`Lease::executor`].
     pub(crate) me: ExecutorId,
+    pub(crate) since: Timestamp,
     pub(crate) hub: Hub,
     pub(crate) lease: Lease,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) active: Active,
     pub(crate) gathering: Gathering,
+    /// The database's.
     pub(crate) outage: Outage,
     pub(crate) meter: Meter,
     pub(crate) looked: Looked,
+    pub(crate) queue_outage: Outage,
     pub(crate) vault: Vault,
     pub(crate) copy: InMemory,
     pub(crate) facts: Shelf,
@@ -75,13 +80,15 @@ impl Core {
             looked: Looked::default(),
             tasks,
             vault,
-            me: lease.executor().clone(),
+            me: lease.process().clone(),
+            since: muster_runtime::now(),
             hub: Hub::default(),
             lease,
             slots,
             active: Active::default(),
             gathering: Gathering::default(),
             outage: Outage::default(),
+            queue_outage: Outage::default(),
             copy: InMemory::default(),
             facts: Shelf::default(),
             holds: Holds::default(),

@@ -14,7 +14,6 @@ use nix::sys::statvfs::statvfs;
 
 use crate::core::{Core, WORK};
 use crate::fault;
-use crate::sweep::LEASE;
 
 /// How long a back end has to answer one question.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -127,10 +126,8 @@ impl Core {
             return checks;
         }
         // The sign of life of this server, as it gives it whenever it has work.
-        let until = clock::now().after(LEASE);
-        let (me, home, pid) = (&self.me, self.lease.home(), std::process::id());
         let hint = "look at its disk and its rights: this user has to be able to write, and no other may hold it locked";
-        let write = asked("the database", store.heartbeat(me, home, pid, until), hint).await;
+        let write = asked("the database", self.lease.sign_of_life(self), hint).await;
         let write = write.map(|((), took)| format!("a write is durable in {}", millis(took)));
         checks.push(check("database write", write));
         let begin = clock::now();

@@ -7,9 +7,10 @@ use std::time::Duration;
 use muster_cache::Cache;
 use muster_model::pattern;
 use muster_model::problem::Code;
+use muster_model::wire::cluster::ClusterView;
 use muster_model::wire::host_keys::{HostKeysView, Scan, ScannedHost, Trust};
 use muster_model::wire::{Check, Hosts, Plan, Readiness, Retry, RunPage, Submit, Targets};
-use muster_model::{Problem, RunState, Stream, TaskId, TaskRecord};
+use muster_model::{Problem, Role, Roles, RunState, Stream, TaskId, TaskRecord};
 use muster_queue::Queue;
 use muster_runtime::{Tasks, clock, crash_point};
 use muster_store::TaskFilter;
@@ -26,6 +27,13 @@ use crate::vault::KeySource;
 
 /// How long killing and settling what still runs may take at the end.
 const CLOSE: Duration = Duration::from_secs(30);
+
+/// How long a server may be silent where several machines share a database: it is renewed four times as often, and a
+/// server that died is replaced within one and a half times as long.
+pub const LEASE: Duration = Duration::from_secs(10);
+
+/// How long telling the others may take for a server that leaves.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The four rooms, opened.
 #[derive(Clone)]
@@ -49,6 +57,15 @@ pub struct Settings {
     pub slots: usize,
     /// Names this machine among those that share the database.
     pub home: String,
+    /// This machine's name, for people.
+    pub machine: String,
+    /// The version of this program.
+    pub version: String,
+    /// What this server does.
+    pub roles: Roles,
+    /// How long a server may be silent before others take over what it has in hand, where servers of other machines may
+    /// share the database ([`LEASE`]); None where all are on this machine, and know of each other by their locks.
+    pub lease: Option<Duration>,
     /// The folder where live executors of this machine hold their locks.
     pub executors: PathBuf,
     /// The database, as people may see it: without passwords.
@@ -96,19 +113,25 @@ impl Engine {
     ///
     /// Where a room cannot be used.
     pub async fn start(rooms: Rooms, settings: Settings, tasks: Tasks) -> Result<Self, Problem> {
-        let lease = Lease::take(&settings.home, &settings.executors)?;
+        let lease = Lease::take(&settings.home, &settings.executors, settings.lease)?;
         let core = Arc::new(Core::new(rooms, settings, tasks, lease));
         core.meter_what_is();
         core.vault.check().await?;
         core.declare().await.map_err(|error| fault::of_queue(&error))?;
         core.listen().await.map_err(|error| fault::of_queue(&error))?;
-        let others = core.lease.others();
-        core.lease.set_alone(others.is_empty());
-        core.sweep().await?;
-        let sweeper = Arc::clone(&core);
-        core.tasks.spawn("sweep", sweeper.keep_sweeping(others));
-        let taker = Arc::clone(&core);
-        core.tasks.spawn("take work", taker.take_work());
+        if core.lease.shared().is_some() {
+            core.enter().await?;
+        } else {
+            let others = core.lease.standing().locks.others();
+            core.lease.set_alone(others.is_empty());
+            core.sweep().await?;
+            let sweeper = Arc::clone(&core);
+            core.tasks.spawn("sweep", sweeper.keep_sweeping(others));
+        }
+        if core.settings.roles.has(Role::Executor) {
+            let taker = Arc::clone(&core);
+            core.tasks.spawn("take work", taker.take_work());
+        }
         if core.settings.keep != Keep::default() {
             let keeper = Arc::clone(&core);
             core.tasks.spawn("keep", keeper.keep_pruning());
@@ -173,16 +196,7 @@ impl Engine {
         if task.finished_at.is_some() || limit.is_zero() {
             return Ok(task);
         }
-        let done = async {
-            match self.core.hub.find(id) {
-                Some(live) => {
-                    let _ = live.subscribe().wait_for(|_| live.is_done()).await;
-                }
-                // Another process has it: nothing is heard of its end here.
-                None => std::future::pending().await,
-            }
-        };
-        let _ = clock::deadline(limit, done).await;
+        let _ = clock::deadline(limit, self.core.until_done(id)).await;
         self.core.task(id).await
     }
 
@@ -312,6 +326,22 @@ impl Engine {
         self.core.prune().await.map_err(|error| fault::of_store(&error))
     }
 
+    /// Returns the servers that share the database, and what each has in hand.
+    ///
+    /// # Errors
+    ///
+    /// Where the database cannot be read.
+    pub async fn cluster(&self) -> Result<ClusterView, Problem> {
+        self.has_database()?;
+        self.named(self.core.cluster().await)
+    }
+
+    /// Returns what this server does.
+    #[must_use]
+    pub fn roles(&self) -> Roles {
+        self.core.settings.roles
+    }
+
     /// Checks every back end.
     pub async fn doctor(&self) -> Vec<Check> {
         self.core.doctor().await
@@ -346,7 +376,10 @@ impl Engine {
     /// `limit`. Queued runs stay in the database for the next engine.
     pub async fn drain(&self, limit: Duration) {
         self.core.tasks.intake().cancel();
-        self.core.lease.release_dispatch();
+        // The database may be away: then the others find out by themselves.
+        if clock::deadline(FAREWELL, self.core.hand_over()).await.is_err() {
+            tracing::warn!("the other servers could not be told that this one leaves");
+        }
         crash_point!(DispatchReleased);
         if clock::deadline(limit, self.core.active.none()).await.is_err() {
             tracing::warn!(
@@ -368,15 +401,8 @@ impl Engine {
             );
         }
         crash_point!(RunsEnded);
-        if let Err(error) = self
-            .core
-            .rooms
-            .database
-            .store
-            .forget_executor(&self.core.me)
-            .await
-        {
-            tracing::debug!(%error, "this executor is still on record");
+        if clock::deadline(FAREWELL, self.core.sign_off()).await.is_err() {
+            tracing::debug!("this server is still on record");
         }
         self.core.lease.release_all();
         crash_point!(LocksReleased);

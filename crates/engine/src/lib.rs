@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod cluster;
 mod core;
 mod dispatch;
 mod doctor;
@@ -21,7 +22,7 @@ mod submit;
 mod sweep;
 mod vault;
 
-pub use engine::{Accepted, Engine, Load, Rooms, Settings};
+pub use engine::{Accepted, Engine, LEASE, Load, Rooms, Settings};
 pub use follow::{OutputReader, Watcher};
 pub use host_keys::HostKeys;
 pub use keep::Keep;

@@ -1,6 +1,6 @@
-//! Whether the database answers. It is said once in the log when it goes away and once when it is back, however many
-//! calls fail in between: whoever finds it away tells here, one task asks it until it answers, and all others wait
-//! for that.
+//! Whether the database and the queue answer. It is said once in the log when one of them goes away and once when it is
+//! back, however many calls fail in between: whoever finds it away tells here, one task asks it until it answers, and
+//! all others wait for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,23 @@ use tokio::sync::watch;
 use crate::core::Core;
 use crate::fault;
 
-/// What is known of the database.
+/// What may be away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BackEnd {
+    Database,
+    Queue,
+}
+
+impl BackEnd {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Database => "database",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+/// What is known of a back end.
 pub(crate) struct Outage {
     state: watch::Sender<State>,
 }
@@ -34,21 +50,27 @@ impl Default for Outage {
 }
 
 impl Outage {
-    /// Tells whether the database was found away and has not answered since.
+    /// Tells whether it was found away and has not answered since.
     pub(crate) fn is_on(&self) -> bool {
         self.state.borrow().away
     }
 
-    /// Returns how often the database has gone away.
+    /// Returns how often it has gone away.
     pub(crate) fn times(&self) -> u64 {
         self.state.borrow().times
     }
 
-    /// Returns when the database is not known to be away. Cancel-safe.
+    /// Returns when it is not known to be away. Cancel-safe.
     pub(crate) async fn over(&self) {
         let mut state = self.state.subscribe();
         // The sender is in the hands of the caller.
         let _ = state.wait_for(|state| !state.away).await;
+    }
+
+    /// Returns when it has been away since it had been so many `times`, and is back. Cancel-safe.
+    pub(crate) async fn over_since(&self, times: u64) {
+        let mut state = self.state.subscribe();
+        let _ = state.wait_for(|state| !state.away && state.times != times).await;
     }
 
     /// Takes note that it is away; false where that is known.
@@ -72,7 +94,7 @@ impl Core {
         if !error.kind.may_pass() {
             return false;
         }
-        self.database_is_away(&fault::chain(error));
+        self.is_away(BackEnd::Database, &fault::chain(error));
         true
     }
 
@@ -81,8 +103,22 @@ impl Core {
         if problem.code != Code::Unavailable {
             return false;
         }
-        self.database_is_away(&problem.detail);
+        self.is_away(BackEnd::Database, &problem.detail);
         true
+    }
+
+    /// Takes note of a failed call of the queue; true where it may only be away.
+    pub(crate) fn found_queue_away(self: &Arc<Self>, error: &muster_queue::Error) -> bool {
+        if !error.kind.may_pass() {
+            return false;
+        }
+        self.is_away(BackEnd::Queue, &fault::chain(error));
+        true
+    }
+
+    /// Takes note that a consumer has ended, though nobody closed it: what was in the queue may be gone.
+    pub(crate) fn lost_queue(self: &Arc<Self>) {
+        self.is_away(BackEnd::Queue, "its connection ended");
     }
 
     /// Waits a moment, and then for the database to be back.
@@ -91,43 +127,67 @@ impl Core {
         self.outage.over().await;
     }
 
-    fn database_is_away(self: &Arc<Self>, why: &str) {
-        if !self.outage.begin() {
-            tracing::debug!(why, "the database is still away");
+    /// Waits a moment, and then for the queue to be back.
+    pub(crate) async fn pause_for_queue(&self, backoff: &mut Backoff) {
+        clock::sleep(backoff.step()).await;
+        self.queue_outage.over().await;
+    }
+
+    fn outage_of(&self, back_end: BackEnd) -> &Outage {
+        match back_end {
+            BackEnd::Database => &self.outage,
+            BackEnd::Queue => &self.queue_outage,
+        }
+    }
+
+    fn is_away(self: &Arc<Self>, back_end: BackEnd, why: &str) {
+        let name = back_end.name();
+        if !self.outage_of(back_end).begin() {
+            tracing::debug!(why, "the {name} is still away");
             return;
         }
         tracing::warn!(
             why,
-            "the database does not answer: what waits for it goes on when it is back"
+            "the {name} does not answer: what waits for it goes on when it is back"
         );
         let core = Arc::clone(self);
-        self.tasks.spawn(
-            "look for the database",
-            async move { core.look_for_database().await },
-        );
+        self.tasks.spawn("look for a back end", async move {
+            core.look_for(back_end).await;
+        });
     }
 
-    async fn look_for_database(&self) {
+    /// Asks a back end until it answers.
+    async fn look_for(&self, back_end: BackEnd) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
         let since = clock::monotonic();
         loop {
             let asked = async {
                 clock::sleep(backoff.step()).await;
-                self.rooms.database.store.ping().await
+                match back_end {
+                    BackEnd::Database => self
+                        .rooms
+                        .database
+                        .store
+                        .ping()
+                        .await
+                        .err()
+                        .map(|error| error.kind),
+                    BackEnd::Queue => self.rooms.queue.ping().await.err().map(|error| error.kind),
+                }
             };
-            let answer = tokio::select! {
-                answer = asked => answer,
+            let failed = tokio::select! {
+                failed = asked => failed,
                 // Whoever waits has its own eye on this.
                 () = self.tasks.work().cancelled() => return,
             };
-            match answer {
-                Err(error) if error.kind.may_pass() => {}
-                // Whatever it says: it answers.
-                _ => break,
+            // Whatever else it says: it answers.
+            if failed.is_none_or(|kind| !kind.may_pass()) {
+                break;
             }
         }
-        self.outage.end();
+        self.outage_of(back_end).end();
         let away = clock::monotonic().saturating_sub(since);
-        tracing::info!(seconds = away.as_secs(), "the database answers again");
+        let name = back_end.name();
+        tracing::info!(seconds = away.as_secs(), "the {name} answers again");
     }
 }

@@ -9,11 +9,12 @@ use bytes::{Bytes, BytesMut};
 use muster_model::problem::Code;
 use muster_model::wire::{RunEntry, RunPage, RunView};
 use muster_model::{Problem, RunKey, RunRecord, RunState, Stream, TaskId, TaskRecord};
+use muster_runtime::clock;
 use muster_store::RunFilter;
 
 use crate::core::Core;
 use crate::fault;
-use crate::follow::{Host, LiveTask, OutputReader, read_log};
+use crate::follow::{Host, LOOK_AGAIN, LiveTask, OutputReader, read_log};
 
 /// How many runs are loaded at a time.
 const PAGE: u32 = 5_000;
@@ -31,6 +32,33 @@ impl Core {
             .await
             .map_err(|error| fault::of_store(&error))?;
         found.ok_or_else(|| fault::no_such_task(id))
+    }
+
+    /// Returns when a task is done, whoever dispatches it. Cancel-safe.
+    pub(crate) async fn until_done(&self, id: TaskId) {
+        // Before the first look, so that no end comes between the two.
+        let mut ends = self.hub.ends();
+        loop {
+            if let Some(live) = self.hub.find(id)
+                && live.is_dispatched()
+            {
+                // Its dispatcher looks for what nobody told.
+                let _ = live
+                    .subscribe()
+                    .wait_for(|_| live.is_done() || !live.is_dispatched())
+                    .await;
+                if live.is_done() {
+                    return;
+                }
+                continue;
+            }
+            if self.task(id).await.is_ok_and(|task| task.finished_at.is_some()) {
+                return;
+            }
+            // An end that is heard, or that one fell too far behind to hear: the database is asked.
+            let heard = async { while ends.recv().await.is_ok_and(|ended| ended != id) {} };
+            let _ = clock::deadline(LOOK_AGAIN, heard).await;
+        }
     }
 
     /// Returns the live record of an open task, reading it from the database where it is not known here.
@@ -80,6 +108,19 @@ impl Core {
         if told && task.counts == live.counts() && (task.finished_at.is_none() || live.is_done()) {
             return Ok(());
         }
+        self.reconcile_runs(live, task.finished_at.is_some()).await
+    }
+
+    /// [`Core::reconcile`], where it is known that notices may have been missed.
+    async fn reconcile_whole(self: &Arc<Self>, live: &Arc<LiveTask>) -> Result<(), Problem> {
+        let task = self.task(live.id()).await?;
+        if task.cancelled_at.is_some() {
+            live.cancel.cancel();
+        }
+        self.reconcile_runs(live, task.finished_at.is_some()).await
+    }
+
+    async fn reconcile_runs(self: &Arc<Self>, live: &Arc<LiveTask>, finished: bool) -> Result<(), Problem> {
         let mut from = 0;
         loop {
             let runs = self.page(live.id(), from).await?;
@@ -89,11 +130,23 @@ impl Core {
                 self.correct(live, run.key, run.state, run.attempt);
             }
         }
-        if task.finished_at.is_some() {
+        if finished {
             live.mark_done();
+            self.forget_secrets(live.id());
             self.hub.retire(live);
         }
         Ok(())
+    }
+
+    /// Corrects everything that is known here by the database.
+    pub(crate) async fn reconcile_all(self: &Arc<Self>) {
+        for live in self.hub.known() {
+            if let Err(problem) = self.reconcile_whole(&live).await
+                && !self.met_away(&problem)
+            {
+                tracing::warn!(task = %live.id(), %problem, "the task could not be read");
+            }
+        }
     }
 
     /// Takes note of where a run stands according to the database; one whose next attempt nobody has

@@ -14,5 +14,9 @@ mod life;
 mod limits;
 #[path = "cases/restart.rs"]
 mod restart;
+#[path = "cases/several.rs"]
+mod several;
+#[path = "cases/several_failures.rs"]
+mod several_failures;
 #[path = "cases/wrong.rs"]
 mod wrong;

@@ -43,6 +43,8 @@ pub enum Code {
     VersionMismatch,
     /// The server takes no new work: it is stopping or handing over.
     Draining,
+    /// This server does not do that: another one of those that share the database does.
+    NotHere,
     /// The server cannot be reached or started.
     Unavailable,
     /// A file or setting of the configuration is wrong.
@@ -59,7 +61,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidRequest,
         Self::InvalidPattern,
         Self::InvalidSelector,
@@ -78,6 +80,7 @@ impl Code {
         Self::Denied,
         Self::VersionMismatch,
         Self::Draining,
+        Self::NotHere,
         Self::Unavailable,
         Self::InvalidConfig,
         Self::InvalidDatabase,
@@ -107,6 +110,7 @@ impl Code {
             Self::TooLarge => 413,
             Self::Denied | Self::NotYours => 403,
             Self::VersionMismatch => 426,
+            Self::NotHere => 421,
             Self::Draining | Self::Unavailable => 503,
             Self::InvalidDatabase | Self::VaultKey | Self::Internal => 500,
         }
@@ -117,7 +121,12 @@ impl Code {
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::VersionMismatch | Self::Draining | Self::Unavailable | Self::VaultKey | Self::Internal => 3,
+            Self::VersionMismatch
+            | Self::Draining
+            | Self::NotHere
+            | Self::Unavailable
+            | Self::VaultKey
+            | Self::Internal => 3,
             Self::Denied => 4,
             _ => 2,
         }
@@ -145,6 +154,7 @@ impl Code {
             Self::Denied => "this is not allowed",
             Self::VersionMismatch => "the server speaks another version",
             Self::Draining => "the server takes no new work",
+            Self::NotHere => "this server does not do that",
             Self::Unavailable => "the server cannot be reached",
             Self::InvalidConfig => "the configuration is wrong",
             Self::InvalidDatabase => "the database cannot be used",

@@ -1,6 +1,7 @@
 //! The types that cross the HTTP API: requests, answers and live events. JSON, field names as they
 //! stand here; what CLI users see with `--json` is [`TaskReport`].
 
+pub mod cluster;
 pub mod credentials;
 pub mod framed;
 pub mod host_keys;

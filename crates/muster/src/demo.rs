@@ -59,7 +59,7 @@ pub async fn run(context: Context, args: &Demo) -> Result<u8, Stop> {
 async fn with_hosts(settings: Settings, hosts: &Hosts, folder: &std::path::Path) -> Result<u8, Stop> {
     let state = folder.join("state");
     let mut settings = settings;
-    settings.server = None;
+    settings.servers = Vec::new();
     settings.ssh_config = Some(hosts.ssh_config().to_owned());
     settings.agent_socket = None;
     settings.state_dir.clone_from(&state);

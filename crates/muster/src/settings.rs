@@ -15,7 +15,7 @@ use std::time::Duration;
 use muster_client::Address;
 use muster_engine::{Keep, KeySource};
 use muster_model::problem::Code;
-use muster_model::{Problem, Secret, quantity};
+use muster_model::{Problem, Roles, Secret, quantity};
 
 pub use environment::Environment;
 pub use keys::{LogFormat, age, room};
@@ -30,13 +30,15 @@ pub struct Overrides {
     pub config: Option<PathBuf>,
     /// `server --log-format FORMAT`.
     pub log_format: Option<String>,
+    /// `--roles ROLES`.
+    pub roles: Option<String>,
 }
 
 /// Settings of one process. Shows as [`Settings::rows`] do: without secrets.
 #[derive(Clone)]
 pub struct Settings {
-    /// The server to use; None: one of this user's own, started on demand.
-    pub server: Option<Address>,
+    /// The servers to use, any of which does; none: one of this user's own, started on demand.
+    pub servers: Vec<Address>,
     /// The bearer token for a server on a loopback address (`MUSTER_TOKEN`).
     pub token: Option<Secret>,
     /// Keep the server inside the command's own process (`MUSTER_NO_DAEMON=1`).
@@ -51,6 +53,8 @@ pub struct Settings {
     pub keep: Keep,
     /// At most so many runs at a time in one server.
     pub slots: usize,
+    /// What `muster server` does; a server that is started on demand does everything.
+    pub roles: Roles,
     /// A server started on demand leaves after this long without work.
     pub idle_exit: Duration,
     /// A stopping server gives started runs this long to end.
@@ -159,6 +163,9 @@ impl Settings {
         }
         if let Some(format) = overrides.log_format {
             found.set(keys::find("log_format"), format, "--log-format".to_owned());
+        }
+        if let Some(roles) = overrides.roles {
+            found.set(keys::find("roles"), roles, "--roles".to_owned());
         }
         found.finish(environment, asked_for)
     }
@@ -284,9 +291,9 @@ impl Found {
         let duration = |text: &str| quantity::duration(text).map_err(|why| why.to_string());
         let color = self.read("color", keys::color)?;
         Ok(Settings {
-            server: self.read_optional("server", |text| {
-                text.parse()
-                    .map_err(|why: muster_client::address::Invalid| why.to_string())
+            servers: self.read_optional("server", keys::servers)?.unwrap_or_default(),
+            roles: self.read("roles", |text| {
+                text.parse::<Roles>().map_err(|why| why.to_string())
             })?,
             token: self.read_optional("token", |text| Ok(Secret::new(text.to_owned())))?,
             no_daemon: self.read("no_daemon", keys::flag)?,

@@ -72,6 +72,10 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
     let engine = muster_engine::Settings {
         slots: settings.slots,
         home: this_machine(),
+        machine: name_of_this_machine(),
+        version: crate::daemon::version().to_owned(),
+        roles: settings.roles,
+        lease: may_have_others(settings).then_some(muster_engine::LEASE),
         executors: settings.state_dir.join("executors"),
         database: masked(&settings.database),
         vault: settings.vault_key.clone(),
@@ -80,12 +84,21 @@ pub async fn start(settings: &Settings, tasks: &Tasks) -> Result<Engine, Problem
     Engine::start(rooms, engine, tasks.clone()).await
 }
 
-/// Returns a name for this machine that others which share the database do not have.
-fn this_machine() -> String {
-    let name = hostname::get().map_or_else(
+/// Tells whether servers of other machines may share the database or the queue.
+fn may_have_others(settings: &Settings) -> bool {
+    !settings.database.starts_with("sqlite:") || !settings.queue.starts_with("memory:")
+}
+
+fn name_of_this_machine() -> String {
+    hostname::get().map_or_else(
         |_| "localhost".to_owned(),
         |name| name.to_string_lossy().into_owned(),
-    );
+    )
+}
+
+/// Returns a name for this machine that others which share the database do not have.
+fn this_machine() -> String {
+    let name = name_of_this_machine();
     let id = std::fs::read_to_string(Path::new("/etc/machine-id")).unwrap_or_default();
     match id.trim().get(..12) {
         Some(id) => format!("{name}-{id}"),

@@ -60,6 +60,16 @@ pub(crate) async fn not_found(request: Request) -> Failure {
         .hint("GET /api/v1/openapi.json lists the addresses")
 }
 
+/// Answers what is for a server with the role 'api'.
+pub(crate) async fn not_here(request: Request) -> Failure {
+    let path = clipped(request.uri().path());
+    Failure::new(
+        Code::NotHere,
+        format!("this server carries runs out and serves no clients: '{path}' is for a server with the role 'api'"),
+    )
+    .hint("`muster cluster` lists the servers with their roles; name one with 'api' by --server or MUSTER_SERVER")
+}
+
 /// Answers methods that an address does not have.
 pub(crate) async fn wrong_method(request: Request) -> Failure {
     let path = clipped(request.uri().path());

@@ -106,6 +106,7 @@ async fn submit(opened: &Opened, request: &str, runs: u32) -> Result<TaskId, Fai
         },
         options: Options::default(),
         input: TaskInput::default(),
+        secrets: None,
         owner: "rate".to_owned(),
         retry_of: None,
         created_at: muster_runtime::now(),

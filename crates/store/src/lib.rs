@@ -16,10 +16,11 @@ pub use capabilities::Capabilities;
 pub use error::Error;
 pub use muster_model::run::Applied;
 pub use open::{Opened, open};
-pub use port::{HostKeys, Inventory, Outputs, Retention, Store, Vault};
+pub use port::{HostKeys, Inventory, Members, Outputs, Retention, Store, Vault};
 pub use schema::{Schema, migrate, schema};
-pub use types::vault::{Put, Removed, SealedCredential, VaultKey};
+pub use types::vault::{Put, Removed, SealedCredential, SealedSecrets, TaskSecrets, VaultKey};
 pub use types::{
-    Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, HostKeyRecord, KeysRevision,
-    KnownFacts, NewTask, OpenRun, Revision, RunFilter, ShownKey, Submitted, TaskFilter, TaskInput,
+    Beat, Changed, Edit, ExecutorRecord, GroupRecord, HostChanges, HostFacts, HostKeyRecord, KeysRevision,
+    KnownFacts, Leadership, Member, NewTask, OpenRun, Revision, RunFilter, ShownKey, Submitted, TaskFilter,
+    TaskInput,
 };

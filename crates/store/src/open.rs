@@ -12,7 +12,7 @@ use crate::adapters::sql::retention::{Keeper, Logs as TaskLogs};
 use crate::adapters::sqlite;
 use crate::capabilities::Capabilities;
 use crate::error::Error;
-use crate::port::{HostKeys, Inventory, Outputs, Retention, Store, Vault};
+use crate::port::{HostKeys, Inventory, Members, Outputs, Retention, Store, Vault};
 
 /// The ports of one database.
 #[derive(Clone)]
@@ -25,6 +25,8 @@ pub struct Opened {
     pub vault: Arc<dyn Vault>,
     /// The keys of hosts.
     pub host_keys: Arc<dyn HostKeys>,
+    /// The servers that share it.
+    pub members: Arc<dyn Members>,
     /// Output.
     pub outputs: Arc<dyn Outputs>,
     /// What is kept, and for how long.
@@ -89,6 +91,7 @@ fn opened(database: Arc<Database>, outputs: impl Outputs + TaskLogs, capabilitie
         store: Arc::clone(&database) as Arc<dyn Store>,
         inventory: Arc::clone(&database) as Arc<dyn Inventory>,
         vault: Arc::clone(&database) as Arc<dyn Vault>,
+        members: Arc::clone(&database) as Arc<dyn Members>,
         host_keys: database,
         outputs,
         capabilities,

@@ -1,8 +1,8 @@
 //! The ports of the database: tasks and runs, the inventory, the output of runs, and sealed credentials.
 
-mod vault;
-
 mod host_keys;
+mod members;
+mod vault;
 
 mod retention;
 
@@ -13,6 +13,7 @@ use muster_model::inventory::Group;
 use muster_model::{ExecutorId, RunKey, RunRecord, TaskId, TaskRecord, Timestamp, Transition};
 
 pub use host_keys::HostKeys;
+pub use members::Members;
 pub use retention::Retention;
 
 use crate::error::Error;
@@ -80,7 +81,7 @@ pub trait Store: Send + Sync + 'static {
         until: Timestamp,
     ) -> Result<(), Error>;
 
-    /// Returns the executors that gave a sign of life and were not forgotten, and those that own started runs,
+    /// Returns the executors that gave a sign of life and were neither buried nor forgotten, and those that own started runs,
     /// with the end of their lease, their home and pid (of one that never gave a sign: 0, "" and 0).
     async fn executors(&self) -> Result<Vec<crate::types::ExecutorRecord>, Error>;
 

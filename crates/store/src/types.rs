@@ -1,5 +1,6 @@
 //! The plain types of the store's ports.
 
+mod member;
 pub mod retention;
 pub mod vault;
 
@@ -13,6 +14,8 @@ use muster_model::{
     Endpoint, ExecutorId, HostName, Kind, Options, RunKey, RunState, TaskId, TaskRecord, TaskState, Timestamp,
 };
 
+pub use member::{Beat, Leadership, Member};
+
 /// A task to be written.
 #[derive(Clone, Debug)]
 pub struct NewTask {
@@ -24,6 +27,8 @@ pub struct NewTask {
     pub options: Options,
     /// The script's body and the standard input.
     pub input: TaskInput,
+    /// Secrets for its hosts, sealed; wiped when it is done.
+    pub secrets: Option<vault::TaskSecrets>,
     /// Who asked for it.
     pub owner: String,
     /// The task that it retries.

@@ -39,9 +39,9 @@ impl Work {
 }
 
 impl Core {
-    /// Publishes runs (index and attempt) of a task. Tries for as long as the task is open here: what is
-    /// not published now is published by whoever takes the task over.
-    pub(crate) async fn publish_work(&self, live: &LiveTask, runs: &[(u32, u32)]) {
+    /// Publishes runs (index and attempt) of a task. Tries for as long as the task is dispatched here: what is not
+    /// published now is published by whoever takes the task over.
+    pub(crate) async fn publish_work(self: &Arc<Self>, live: &LiveTask, runs: &[(u32, u32)]) {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         for runs in runs.chunks(1000) {
             crash_point!(WorkReleased);
@@ -64,10 +64,18 @@ impl Core {
                 let Err(error) = self.rooms.queue.publish(WORK, messages.collect()).await else {
                     break;
                 };
-                tracing::warn!(%error, task = %live.id(), "work could not be published yet");
+                if !self.found_queue_away(&error) {
+                    tracing::warn!(%error, task = %live.id(), "work could not be published yet");
+                    if let Err(error) = self.declare().await {
+                        tracing::debug!(%error, "the queue of work is not there");
+                    }
+                }
                 tokio::select! {
-                    () = clock::sleep(backoff.step()) => {}
+                    () = self.pause_for_queue(&mut backoff) => {}
                     () = self.tasks.intake().cancelled() => return,
+                }
+                if !live.is_dispatched() {
+                    return;
                 }
             }
             crash_point!(WorkPublished);

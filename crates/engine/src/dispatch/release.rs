@@ -33,16 +33,28 @@ struct Progress {
     next: usize,
     /// When (on the process's own clock) the database is looked at for what nobody told.
     look_at: Duration,
+    /// How often the queue had gone away when this was released.
+    queue_outages: u64,
 }
 
 impl Progress {
     /// Begins at the beginning.
-    fn of(live: &LiveTask) -> Self {
+    fn of(live: &LiveTask, queue_outages: u64) -> Self {
         Self {
+            queue_outages,
             waves: crate::plan::waves(&live.record.options, live.hosts.len()),
             wave: 0,
             next: 0,
             look_at: clock::monotonic() + LOOK_AGAIN,
+        }
+    }
+
+    /// Begins the wave again where the queue has been away: what was in it may be lost. What is there twice does no
+    /// harm, since only one start is taken.
+    fn note_outages(&mut self, queue_outages: u64) {
+        if self.queue_outages != queue_outages {
+            self.queue_outages = queue_outages;
+            self.next = 0;
         }
     }
 }
@@ -50,23 +62,32 @@ impl Progress {
 impl Core {
     /// Starts to dispatch a task in the background.
     pub(crate) fn dispatch(self: &Arc<Self>, live: Arc<LiveTask>) {
-        if live.take_dispatch() {
+        let Some(turn) = live.take_dispatch() else {
             return;
-        }
+        };
         let core = Arc::clone(self);
         self.tasks.spawn("dispatch", async move {
             let task = tracing::info_span!("task", task = %live.id());
-            core.drive(live).instrument(task).await;
+            core.drive(live, turn).instrument(task).await;
         });
     }
 
-    async fn drive(self: Arc<Self>, live: Arc<LiveTask>) {
+    async fn drive(self: Arc<Self>, live: Arc<LiveTask>, turn: u64) {
         let mut changed = live.subscribe();
-        let mut progress = Progress::of(&live);
-        loop {
+        let mut progress = Progress::of(&live, self.queue_outage.times());
+        while live.is_turn(turn) {
             changed.borrow_and_update();
+            if !self.queue_outage.is_on() {
+                progress.note_outages(self.queue_outage.times());
+            }
             match decide(&live, &mut progress, clock::now()) {
-                Next::Release(runs) => self.publish_work(&live, &runs).await,
+                Next::Release(runs) => {
+                    // Without a lease that holds, another may be dispatching it by now.
+                    if !self.lease.standing().secured(self.tasks.intake()).await {
+                        break;
+                    }
+                    self.publish_work(&live, &runs).await;
+                }
                 Next::Stop(stop) => {
                     self.settle_queued(&live, stop).await;
                     if self.wait(&live, &mut changed, &mut progress).await.is_break() {
@@ -81,9 +102,12 @@ impl Core {
                 Next::Done => break,
             }
         }
+        if live.is_turn(turn) && !live.is_done() {
+            live.end_dispatch();
+        }
         // This process takes no new work, but its commands may run on for long: it hears of a cancel that
         // another process took.
-        while !live.is_done() && self.active.count() > 0 {
+        while !live.is_done() && self.active.count() > 0 && !live.is_dispatched_anew(turn) {
             tokio::select! {
                 () = clock::sleep(LOOK_AGAIN) => self.look(&live).await,
                 () = self.tasks.work().cancelled() => break,
@@ -127,6 +151,7 @@ impl Core {
             _ = changed.changed() => {}
             () = expiry => {}
             () = cancelled => {}
+            () = self.queue_outage.over_since(progress.queue_outages) => {}
             () = unnoticed => {
                 self.look(live).await;
                 // Only a task whose runs are partly in other hands often changes without a notice here.
@@ -223,7 +248,7 @@ mod tests {
             ..Options::default()
         };
         let live = LiveTask::standing(options, runs);
-        let mut progress = Progress::of(&live);
+        let mut progress = Progress::of(&live, 0);
         match decide(&live, &mut progress, Timestamp(0)) {
             Next::Release(runs) => Some(runs),
             Next::Wait | Next::Stop(_) | Next::Done => None,

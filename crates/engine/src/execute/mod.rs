@@ -2,7 +2,10 @@
 //! and settles.
 
 mod access;
+mod attend;
+mod claim;
 mod collect;
+mod reach;
 mod run;
 mod spill;
 mod take;

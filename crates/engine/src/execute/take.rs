@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_queue::{Delivery, QueueOptions, Settler};
-use muster_runtime::{Backoff, clock, crash_point};
+use muster_runtime::{Backoff, crash_point};
 use tokio::sync::OwnedSemaphorePermit;
 use tracing::Instrument;
 
@@ -67,12 +67,19 @@ impl Core {
         let intake = self.tasks.intake().clone();
         while !intake.is_cancelled() {
             let prefetch = u32::try_from(self.settings.slots).unwrap_or(u32::MAX);
-            let mut consumer = match self.rooms.queue.consume(WORK, prefetch).await {
+            // A broker that was made anew has no queue of work yet.
+            let consumer = async {
+                self.declare().await?;
+                self.rooms.queue.consume(WORK, prefetch).await
+            };
+            let mut consumer = match consumer.await {
                 Ok(consumer) => consumer,
                 Err(error) => {
-                    tracing::warn!(%error, "no work can be taken from the queue yet");
+                    if !self.found_queue_away(&error) {
+                        tracing::warn!(%error, "no work can be taken from the queue yet");
+                    }
                     tokio::select! {
-                        () = clock::sleep(backoff.step()) => continue,
+                        () = self.pause_for_queue(&mut backoff) => continue,
                         () = intake.cancelled() => return,
                     }
                 }
@@ -91,7 +98,13 @@ impl Core {
                     delivery = consumer.next() => delivery,
                 };
                 let Some(delivery) = delivery else { break };
+                backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
                 self.begin(delivery, Arc::clone(&settler), slot).await;
+            }
+            self.lost_queue();
+            tokio::select! {
+                () = self.pause_for_queue(&mut backoff) => {}
+                () = intake.cancelled() => return,
             }
         }
     }

@@ -11,15 +11,17 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use muster_model::event::Ending;
-use muster_model::problem::Code;
-use muster_model::wire::{Event, OutputEvent, RunEvent, TaskView};
+use muster_model::wire::{Event, OutputEvent, TaskView};
 use muster_model::{Frame, Problem, RunKey, RunRecord, RunState, TaskId, output};
 use muster_runtime::clock;
 use muster_store::RunFilter;
 use tokio::sync::watch;
 
+use super::event::{ending_of, run_event, run_event_of};
 use super::feed::Entry;
-use super::hub::{LOOK_AGAIN, LiveTask};
+use super::hub::LOOK_AGAIN;
+use super::live::LiveTask;
+use super::place::{Place, parse_place};
 use super::read::{decode, read_log};
 use crate::core::Core;
 use crate::fault;
@@ -40,6 +42,9 @@ pub struct Watcher {
     phase: Phase,
     /// What the reader has been given of each run.
     given: HashMap<u32, Given>,
+    /// It was read from its beginning: an attempt of which nothing was given is given from its beginning, whatever
+    /// notices of it were missed.
+    from_beginning: bool,
     ready: VecDeque<(String, Event)>,
 }
 
@@ -70,42 +75,6 @@ enum Phase {
     Over,
 }
 
-/// Where a reader left off.
-#[derive(Debug, PartialEq, Eq)]
-enum Place {
-    Feed { epoch: String, entry: u64, offset: u64 },
-    Done { index: u32, attempt: u32, offset: u64 },
-    Walk,
-    End,
-}
-
-fn parse_place(text: &str) -> Result<Place, Problem> {
-    let wrong = || {
-        let shown: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
-        Problem::new(
-            Code::InvalidRequest,
-            format!("'{shown}' is not an event id of this API"),
-        )
-        .hint("send the `id` of the last event as it came, or none to begin anew")
-    };
-    let parts: Vec<&str> = text.split('-').collect();
-    match parts.as_slice() {
-        ["end"] => Ok(Place::End),
-        [_, "walk"] => Ok(Place::Walk),
-        ["d", index, attempt, offset] => Ok(Place::Done {
-            index: index.parse().map_err(|_| wrong())?,
-            attempt: attempt.parse().map_err(|_| wrong())?,
-            offset: offset.parse().map_err(|_| wrong())?,
-        }),
-        [epoch, entry, offset] => Ok(Place::Feed {
-            epoch: (*epoch).to_owned(),
-            entry: entry.parse().map_err(|_| wrong())?,
-            offset: offset.parse().map_err(|_| wrong())?,
-        }),
-        _ => Err(wrong()),
-    }
-}
-
 impl Watcher {
     pub(crate) async fn new(core: Arc<Core>, id: TaskId, resume: Option<&str>) -> Result<Self, Problem> {
         let place = resume.map(parse_place).transpose()?;
@@ -125,6 +94,7 @@ impl Watcher {
                 reset: place.is_some(),
             },
             given: HashMap::new(),
+            from_beginning: true,
             ready: VecDeque::new(),
         };
         match place {
@@ -177,6 +147,7 @@ impl Watcher {
             Some(_) => {}
             None => return,
         }
+        self.from_beginning = false;
         self.phase = Phase::Tail { entry, done: false };
     }
 
@@ -373,6 +344,7 @@ impl Watcher {
             Ok(None) => self.look_again(&live).await?,
             Err(_) => {
                 let then = live.with_feed(super::Feed::end);
+                self.from_beginning = true;
                 self.phase = Phase::Walk {
                     next: 0,
                     page: VecDeque::new(),
@@ -464,6 +436,8 @@ impl Watcher {
         // Nothing of an attempt that was followed from its beginning is left out.
         let start = if given.attempt == attempt {
             given.offset
+        } else if self.from_beginning {
+            0
         } else {
             from
         };
@@ -553,80 +527,5 @@ impl Watcher {
             return Ok(());
         }
         self.core.reconcile(live).await
-    }
-}
-
-fn run_event(
-    task: TaskId,
-    index: u32,
-    host: String,
-    state: RunState,
-    attempt: u32,
-    ending: Ending,
-) -> RunEvent {
-    RunEvent {
-        task,
-        index,
-        host,
-        state,
-        attempt,
-        exit_code: ending.exit_code,
-        signal: ending.signal,
-        error: ending.error,
-        stdout_bytes: ending.stdout_bytes,
-        stderr_bytes: ending.stderr_bytes,
-        truncated: ending.truncated,
-    }
-}
-
-fn ending_of(run: &RunRecord) -> Ending {
-    Ending {
-        exit_code: run.exit_code,
-        signal: run.signal.clone(),
-        error: run.error.clone(),
-        stdout_bytes: run.stdout_bytes,
-        stderr_bytes: run.stderr_bytes,
-        truncated: run.truncated,
-    }
-}
-
-fn run_event_of(run: &RunRecord) -> RunEvent {
-    run_event(
-        run.key.task,
-        run.key.index,
-        run.host.clone(),
-        run.state,
-        run.attempt,
-        ending_of(run),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn event_ids_are_read_back() {
-        assert_eq!(
-            parse_place("abc-12-0"),
-            Ok(Place::Feed {
-                epoch: "abc".into(),
-                entry: 12,
-                offset: 0
-            })
-        );
-        assert_eq!(
-            parse_place("d-3-1-99"),
-            Ok(Place::Done {
-                index: 3,
-                attempt: 1,
-                offset: 99
-            })
-        );
-        assert_eq!(parse_place("abc-walk"), Ok(Place::Walk));
-        assert_eq!(parse_place("end"), Ok(Place::End));
-        for text in ["", "x", "a-b-c", "d-1-x-2", "a-1", "1-2-3-4-5"] {
-            assert!(parse_place(text).is_err(), "{text}");
-        }
     }
 }

@@ -48,6 +48,9 @@ impl Core {
                 () = self.tasks.intake().cancelled() => return,
             }
             wait = EVERY;
+            if !self.lease.looks_after_all() {
+                continue;
+            }
             tokio::select! {
                 pruned = self.prune() => match pruned {
                     Ok(removed) if removed.is_nothing() => {}

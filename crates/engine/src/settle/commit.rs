@@ -73,7 +73,7 @@ impl Core {
     }
 
     /// Announces an output log that has grown.
-    pub(crate) async fn announce_output(&self, run: RunKey, attempt: u32, from: u64, to: u64) {
+    pub(crate) async fn announce_output(self: &Arc<Self>, run: RunKey, attempt: u32, from: u64, to: u64) {
         self.publish(vec![Notice::Output {
             run,
             attempt,
@@ -124,17 +124,25 @@ impl Core {
         }
     }
 
-    async fn publish(&self, notices: Vec<Notice>) {
+    async fn publish(self: &Arc<Self>, notices: Vec<Notice>) {
+        // Who waits for the database is not held up by a queue that is away as well.
+        if self.queue_outage.is_on() {
+            return self.take_notices(notices);
+        }
         let mut messages = Vec::with_capacity(notices.len());
-        for notice in notices {
-            match serde_json::to_vec(&notice) {
+        for notice in &notices {
+            match serde_json::to_vec(notice) {
                 Ok(body) => messages.push(Message::new(notice.routing_key(), body)),
                 Err(error) => tracing::error!(%error, "a notice could not be written"),
             }
         }
-        // Notices are hints: a watcher that misses one finds the change in the database a little later.
+        // Notices are hints: a watcher that misses one finds the change in the database a little later. Those of this
+        // process hear it all the same.
         if let Err(error) = self.rooms.queue.publish(EVENTS, messages).await {
-            tracing::warn!(%error, "watchers could not be told");
+            if !self.found_queue_away(&error) {
+                tracing::warn!(%error, "watchers could not be told");
+            }
+            self.take_notices(notices);
         }
     }
 }

@@ -82,10 +82,11 @@ impl Core {
             kind: task.kind,
             options,
             input,
+            secrets: None,
             owner: owner.to_owned(),
             retry_of: Some(id),
             created_at: now,
-            dispatcher: self.me.clone(),
+            dispatcher: self.lease.executor(),
             hosts,
         };
         self.write(task, retry.secrets).await

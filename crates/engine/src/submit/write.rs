@@ -33,10 +33,11 @@ impl Core {
             kind,
             options,
             input,
+            secrets: None,
             owner: owner.to_owned(),
             retry_of: None,
             created_at: now,
-            dispatcher: self.me.clone(),
+            dispatcher: self.lease.executor(),
             hosts,
         };
         self.write(task, submit.secrets).await.map(Accepted::Task)
@@ -45,7 +46,7 @@ impl Core {
     /// Writes a task down, and starts to dispatch it.
     pub(crate) async fn write(
         self: &Arc<Self>,
-        task: NewTask,
+        mut task: NewTask,
         secrets: Secrets,
     ) -> Result<TaskRecord, Problem> {
         if self.tasks.intake().is_cancelled() {
@@ -56,6 +57,7 @@ impl Core {
             .hint("run the command again: a new server is started for it"));
         }
         self.lease.hold(self).await?;
+        task.secrets = self.seal_for_others(&task, &secrets).await?;
         // A caller that goes away while the task is being written leaves it neither lost nor lying about.
         let (tx, rx) = tokio::sync::oneshot::channel();
         let core = Arc::clone(self);
@@ -153,7 +155,7 @@ impl Core {
             .open_tasks()
             .await
             .map_err(|error| fault::of_store(&error))?;
-        if open.contains(&(record.id, self.me.clone())) {
+        if open.contains(&(record.id, self.lease.executor())) {
             self.keep_secrets(record.id, secrets);
             let live = self.load(record.clone()).await?;
             self.dispatch(live);

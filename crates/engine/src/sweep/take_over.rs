@@ -9,9 +9,9 @@ use muster_model::{
     ExecutorId, Outcome, Problem, RunKey, RunState, TaskId, TaskRecord, Timestamp, Transition,
 };
 use muster_runtime::{clock, crash_point};
-use muster_store::{ExecutorRecord, OpenRun};
+use muster_store::{ExecutorRecord, Member, OpenRun};
 
-use super::lease::Duty;
+use super::locks::Duty;
 use crate::core::Core;
 use crate::fault;
 use crate::settle::again_or_settle;
@@ -21,37 +21,68 @@ const WHILE_OTHERS: Duration = Duration::from_secs(2);
 /// How often it is looked at otherwise: one listing of one small folder.
 const ALONE: Duration = Duration::from_secs(30);
 
+/// The executors on record, by which the living and the dead are told apart.
+enum Known {
+    /// Of one machine, and of others by their leases.
+    Executors(HashMap<ExecutorId, ExecutorRecord>),
+    /// Of servers that look at each other all the time: who is dead among them was buried before. The second tells
+    /// whether one of the dead has started runs.
+    Members(HashMap<ExecutorId, Member>, bool),
+}
+
 impl Core {
     /// Sweeps once now; returns what went wrong, if the database cannot be read.
     pub(crate) async fn sweep(self: &Arc<Self>) -> Result<(), Problem> {
-        crash_point!(SweepBegun);
         let store = &self.rooms.database.store;
         let executors = store.executors().await.map_err(|error| fault::of_store(&error))?;
         let known: HashMap<ExecutorId, ExecutorRecord> = executors
             .into_iter()
             .map(|executor| (executor.id.clone(), executor))
             .collect();
-        let now = clock::now();
-        for (task, dispatcher) in store
-            .open_tasks()
-            .await
-            .map_err(|error| fault::of_store(&error))?
-        {
+        let ids: Vec<ExecutorId> = known.keys().cloned().collect();
+        let known = Known::Executors(known);
+        self.sweep_tasks(&known).await?;
+        for id in ids {
+            if self.is_dead(&id, Duty::Execute, &known) {
+                store
+                    .forget_executor(&id)
+                    .await
+                    .map_err(|error| fault::of_store(&error))?;
+                crash_point!(DeadForgotten);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sweeps once, going by what is known of the servers that share the database.
+    pub(super) async fn sweep_members(self: &Arc<Self>, members: &[Member]) -> Result<(), Problem> {
+        let owners = self.rooms.database.store.executors().await;
+        let owners = owners.map_err(|error| fault::of_store(&error))?;
+        let known: HashMap<ExecutorId, Member> = members
+            .iter()
+            .map(|member| (member.id.clone(), member.clone()))
+            .collect();
+        let known = Known::Members(known, false);
+        let lost = owners
+            .iter()
+            .any(|owner| self.is_dead(&owner.id, Duty::Execute, &known));
+        let known = match known {
+            Known::Members(members, _) => Known::Members(members, lost),
+            known => known,
+        };
+        self.sweep_tasks(&known).await
+    }
+
+    async fn sweep_tasks(self: &Arc<Self>, known: &Known) -> Result<(), Problem> {
+        crash_point!(SweepBegun);
+        let open = self.rooms.database.store.open_tasks().await;
+        for (task, dispatcher) in open.map_err(|error| fault::of_store(&error))? {
             // One task that cannot be read does not hold the others up.
-            if let Err(problem) = self.sweep_task(task, &dispatcher, &known, now).await {
+            if let Err(problem) = self.sweep_task(task, &dispatcher, known).await {
                 if !self.met_away(&problem) {
                     tracing::warn!(%task, %problem, "a task could not be taken over yet");
                 }
                 self.lease.sweep_again();
-            }
-        }
-        for id in known.keys() {
-            if *id != self.me && self.is_dead(id, Duty::Execute, &known, now) {
-                store
-                    .forget_executor(id)
-                    .await
-                    .map_err(|error| fault::of_store(&error))?;
-                crash_point!(DeadForgotten);
             }
         }
         Ok(())
@@ -61,21 +92,25 @@ impl Core {
         self: &Arc<Self>,
         task: TaskId,
         dispatcher: &ExecutorId,
-        known: &HashMap<ExecutorId, ExecutorRecord>,
-        now: Timestamp,
+        known: &Known,
     ) -> Result<(), Problem> {
-        if *dispatcher != self.me {
-            if !self.is_dead(dispatcher, Duty::Dispatch, known, now) {
+        let me = self.lease.executor();
+        if *dispatcher != me {
+            if !self.is_dead(dispatcher, Duty::Dispatch, known) {
+                // What it dispatches may have been started by one that is dead.
+                if matches!(known, Known::Members(_, true)) {
+                    self.bury(task, known).await?;
+                }
                 return Ok(());
             }
-            let adopted = self.rooms.database.store.adopt(task, dispatcher, &self.me).await;
+            let adopted = self.rooms.database.store.adopt(task, dispatcher, &me).await;
             if !adopted.map_err(|error| fault::of_store(&error))? {
                 return Ok(());
             }
             crash_point!(TaskAdopted);
             self.lease.note_adoption(task);
         }
-        self.bury(task, known, now).await?;
+        self.bury(task, known).await?;
         if self.lease.is_adopting(task) {
             self.lease.hold(self).await?;
             let record = self.task(task).await?;
@@ -94,7 +129,7 @@ impl Core {
     /// before the first sweep.
     pub(crate) async fn keep_sweeping(self: Arc<Self>, mut seen: Vec<ExecutorId>) {
         loop {
-            let wait = if self.lease.others().is_empty() {
+            let wait = if self.lease.standing().locks.others().is_empty() {
                 ALONE
             } else {
                 WHILE_OTHERS
@@ -103,10 +138,11 @@ impl Core {
                 () = clock::sleep(wait) => {}
                 () = self.tasks.intake().cancelled() => return,
             }
-            let others = self.lease.others();
-            let died = others.iter().any(|other| {
-                self.lease.is_dead(other, Duty::Execute) || self.lease.is_dead(other, Duty::Dispatch)
-            });
+            let others = self.lease.standing().locks.others();
+            let locks = &self.lease.standing().locks;
+            let died = others
+                .iter()
+                .any(|other| locks.is_dead(other, Duty::Execute) || locks.is_dead(other, Duty::Dispatch));
             if (others != seen || died || self.lease.must_sweep())
                 && let Err(problem) = self.sweep().await
             {
@@ -118,13 +154,7 @@ impl Core {
             }
             if others.is_empty() && !self.lease.alone() {
                 // What the others did last is read before nobody looks for it any more.
-                for live in self.hub.open() {
-                    if let Err(problem) = self.reconcile(&live).await
-                        && !self.met_away(&problem)
-                    {
-                        tracing::warn!(task = %live.id(), %problem, "the task could not be read");
-                    }
-                }
+                self.reconcile_all().await;
             }
             self.lease.set_alone(others.is_empty());
             // Not a newer list: who left during the sweep was taken for alive by it.
@@ -132,28 +162,27 @@ impl Core {
         }
     }
 
-    fn is_dead(
-        &self,
-        id: &ExecutorId,
-        duty: Duty,
-        known: &HashMap<ExecutorId, ExecutorRecord>,
-        now: Timestamp,
-    ) -> bool {
-        match known.get(id) {
-            Some(other) if other.home != self.lease.home() => {
-                other.until < now && self.lease.has_run_out(id, other.until, self.outage.times())
-            }
-            _ => self.lease.is_dead(id, duty),
+    fn is_dead(&self, id: &ExecutorId, duty: Duty, known: &Known) -> bool {
+        let standing = self.lease.standing();
+        if *id == standing.id {
+            return false;
+        }
+        match known {
+            Known::Executors(executors) => match executors.get(id) {
+                Some(other) if other.home != self.lease.home() => {
+                    self.lease.has_run_out(id, other.until, self.outage.times())
+                }
+                _ => standing.locks.is_dead(id, duty),
+            },
+            Known::Members(members, _) => match members.get(id) {
+                Some(other) => other.gone_at.is_some() || (duty == Duty::Dispatch && other.leaving),
+                None => self.lease.has_run_out(id, Timestamp(0), self.outage.times()),
+            },
         }
     }
 
     /// Settles the runs of a task that dead executors had started.
-    async fn bury(
-        self: &Arc<Self>,
-        task: TaskId,
-        known: &HashMap<ExecutorId, ExecutorRecord>,
-        now: Timestamp,
-    ) -> Result<(), Problem> {
+    async fn bury(self: &Arc<Self>, task: TaskId, known: &Known) -> Result<(), Problem> {
         let store = &self.rooms.database.store;
         let record = self.task(task).await?;
         let mut from = 0;
@@ -166,7 +195,7 @@ impl Core {
             from = last.key.index + 1;
             let lost: Vec<&OpenRun> = open
                 .iter()
-                .filter(|run| run.state == RunState::Started && self.has_lost(run, known, now))
+                .filter(|run| run.state == RunState::Started && self.has_lost(run, known))
                 .collect();
             let mut changes = Vec::with_capacity(lost.len());
             for run in &lost {
@@ -184,10 +213,10 @@ impl Core {
         }
     }
 
-    fn has_lost(&self, run: &OpenRun, known: &HashMap<ExecutorId, ExecutorRecord>, now: Timestamp) -> bool {
+    fn has_lost(&self, run: &OpenRun, known: &Known) -> bool {
         run.executor
             .as_ref()
-            .is_none_or(|id| *id != self.me && self.is_dead(id, Duty::Execute, known, now))
+            .is_none_or(|id| self.is_dead(id, Duty::Execute, known))
     }
 
     async fn loss_of(&self, run: &OpenRun, task: &TaskRecord) -> Transition {

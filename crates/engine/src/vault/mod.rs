@@ -11,6 +11,7 @@ mod rekey;
 mod ring;
 mod seal;
 mod source;
+mod task_secrets;
 #[cfg(test)]
 mod tests;
 mod verbs;

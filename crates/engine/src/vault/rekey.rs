@@ -113,6 +113,7 @@ impl Vault {
                     crash_point!(CredentialResealed);
                 }
             }
+            self.reseal_secrets(ring).await?;
             let mut left = false;
             for key in self.live().await? {
                 if key.id == first.id() {

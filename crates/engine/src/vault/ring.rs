@@ -20,7 +20,7 @@ use crate::fault;
 pub(super) const TRIES: usize = 8;
 
 /// Keys, the one in use first. Never empty.
-pub(super) struct Ring(pub(super) Vec<MasterKey>);
+pub(crate) struct Ring(pub(super) Vec<MasterKey>);
 
 impl Ring {
     pub(super) fn find(&self, id: &str) -> Option<&MasterKey> {
@@ -31,7 +31,7 @@ impl Ring {
 /// The vault.
 pub(crate) struct Vault {
     pub(super) store: Arc<dyn muster_store::Vault>,
-    pub(super) source: KeySource,
+    pub(crate) source: KeySource,
     ring: RwLock<Option<Arc<Ring>>>,
     /// Held by whoever reads the keys or changes them.
     pub(super) turn: tokio::sync::Mutex<()>,
@@ -162,14 +162,14 @@ impl Vault {
     }
 
     /// Returns the keys of this process, read where they are not known yet.
-    pub(super) async fn ring(&self) -> Result<Arc<Ring>, Problem> {
+    pub(crate) async fn ring(&self) -> Result<Arc<Ring>, Problem> {
         if let Some(ring) = self.known() {
             return Ok(ring);
         }
         self.load().await
     }
 
-    fn known(&self) -> Option<Arc<Ring>> {
+    pub(super) fn known(&self) -> Option<Arc<Ring>> {
         self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -177,6 +177,11 @@ impl Vault {
         let ring = Arc::new(Ring(keys));
         *self.ring.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&ring));
         ring
+    }
+
+    /// Reads the keys again: another process may have changed them.
+    pub(crate) async fn reload(&self) -> Result<Arc<Ring>, Problem> {
+        self.load().await
     }
 
     /// Reads the keys from their source.

@@ -1,13 +1,17 @@
 //! An engine in a folder of its own.
 
+pub mod cluster;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use muster_engine::{Accepted, Engine, HostKeys, Keep, KeySource, Rooms, Settings};
+use muster_cache::Cache;
+use muster_engine::{Accepted, Database, Engine, HostKeys, Keep, KeySource, Rooms, Settings};
 use muster_model::wire::{Event, RunEntry, Secrets, Submit, Targets, Work, WorkOptions};
-use muster_model::{RunState, TaskId, TaskRecord};
+use muster_model::{Roles, RunState, TaskId, TaskRecord};
+use muster_queue::Queue;
 use muster_runtime::Tasks;
 
 /// Longer than anything here takes, on a machine that does something else as well.
@@ -27,21 +31,13 @@ impl Bench {
     }
 
     async fn in_folder(folder: Arc<tempfile::TempDir>) -> Self {
-        let tasks = Tasks::new();
-        let database = format!("sqlite://{}/muster.db", folder.path().display());
-        let database = muster_store::open(&database, &tasks).await.expect("a database");
-        let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
-        let transport = transport_settings(folder.path(), &host_keys);
-        let rooms = Rooms {
-            transport: muster_transport::open(transport, tasks.clone()),
-            database,
-            host_keys,
-            queue: muster_queue::open("memory:", &tasks).await.expect("a queue"),
-            cache: muster_cache::open("memory:").await.expect("a cache"),
-        };
         let settings = Settings {
             slots: 200,
             home: "here".into(),
+            machine: "here".into(),
+            version: "0.0.0".into(),
+            roles: Roles::ALL,
+            lease: None,
             executors: folder.path().join("executors"),
             database: "sqlite::memory:".to_owned(),
             vault: KeySource::File(folder.path().join("vault.key")),
@@ -50,6 +46,42 @@ impl Bench {
                 output: Some(Duration::from_secs(30 * 86_400)),
                 output_bytes: None,
             },
+        };
+        let tasks = Tasks::new();
+        let queue = muster_queue::open("memory:", &tasks).await.expect("a queue");
+        let cache = muster_cache::open("memory:").await.expect("a cache");
+        Self::start_in(tasks, folder, settings, queue, cache, |database| database).await
+    }
+
+    /// Starts an engine on a queue and a cache that others may share.
+    pub async fn start(
+        folder: Arc<tempfile::TempDir>,
+        settings: Settings,
+        queue: Arc<dyn Queue>,
+        cache: Arc<dyn Cache>,
+        wrap: impl FnOnce(Database) -> Database,
+    ) -> Self {
+        Self::start_in(Tasks::new(), folder, settings, queue, cache, wrap).await
+    }
+
+    async fn start_in(
+        tasks: Tasks,
+        folder: Arc<tempfile::TempDir>,
+        settings: Settings,
+        queue: Arc<dyn Queue>,
+        cache: Arc<dyn Cache>,
+        wrap: impl FnOnce(Database) -> Database,
+    ) -> Self {
+        let database = format!("sqlite://{}/muster.db", folder.path().display());
+        let database = muster_store::open(&database, &tasks).await.expect("a database");
+        let host_keys = HostKeys::new(Arc::clone(&database.host_keys), tasks.clone());
+        let transport = transport_settings(folder.path(), &host_keys);
+        let rooms = Rooms {
+            transport: muster_transport::open(transport, tasks.clone()),
+            database: wrap(database),
+            host_keys,
+            queue,
+            cache,
         };
         let engine = Engine::start(rooms, settings, tasks.clone())
             .await
@@ -69,7 +101,7 @@ impl Bench {
     }
 
     /// Lets go of the locks and forgets everything else: what a dead process leaves.
-    fn abandon(self) {
+    pub fn abandon(self) {
         let Self {
             engine,
             tasks,

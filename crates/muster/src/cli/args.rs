@@ -76,7 +76,8 @@ Exit codes: 0 every run succeeded; 1 at least one run did not; 2 the request was
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The server to use: unix:///path or http://127.0.0.1:PORT [env: MUSTER_SERVER].
+    /// The server to use: unix:///path or http://127.0.0.1:PORT; several with commas between them are tried in turn
+    /// [env: MUSTER_SERVER].
     #[arg(long, global = true, value_name = "URL")]
     pub server: Option<String>,
     /// The configuration file to use instead of the user's.
@@ -134,6 +135,12 @@ pub enum Command {
     Db(Db),
     /// The server: run it in the foreground, ask how it is, end it.
     Server(Server),
+    /// Show the servers that share the database, and what each has in hand.
+    Cluster {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check every back end; say what is wrong and how to mend it.
     Doctor {
         /// Print JSON.
@@ -307,6 +314,10 @@ pub struct Server {
     /// How a line of the log is written: text, or json (one object a line).
     #[arg(long, value_name = "FORMAT", conflicts_with = "daemon")]
     pub log_format: Option<String>,
+    /// What it does: api serves clients, executor carries runs out; both with a comma between them [env:
+    /// MUSTER_ROLES] [default: api,executor].
+    #[arg(long, value_name = "ROLES", conflicts_with = "daemon")]
+    pub roles: Option<String>,
     /// Be the user's server, started on demand.
     #[arg(long, hide = true, conflicts_with = "listen")]
     pub daemon: bool,

@@ -78,7 +78,7 @@ impl Context {
             return Ok(connected.client.clone());
         }
         let mut connected = daemon::ensure(&self.settings).await?;
-        if self.settings.server.is_none() && !self.settings.no_daemon {
+        if self.settings.servers.is_empty() && !self.settings.no_daemon {
             connected.client = connected.client.reviving(revive(self.settings.clone()));
         }
         Ok(self.connected.insert(connected).client.clone())
@@ -86,7 +86,7 @@ impl Context {
 
     /// Cancels what was submitted where the server is inside this process, and nobody waits for it any more.
     pub async fn abandon(&mut self) {
-        if !self.settings.no_daemon || self.settings.server.is_some() {
+        if !self.settings.no_daemon || !self.settings.servers.is_empty() {
             return;
         }
         if let Ok(client) = self.client().await {

@@ -1,6 +1,7 @@
 //! The command line: parsing, the commands, exit codes.
 
 pub mod args;
+mod cluster;
 pub mod context;
 mod credentials;
 mod database;
@@ -98,6 +99,10 @@ fn pure(line: &mut Line) -> Option<Result<u8, Stop>> {
 fn with_settings(line: Line) -> u8 {
     let overrides = Overrides {
         server: line.global.server.clone(),
+        roles: match &line.command {
+            Some(Command::Server(args)) => args.roles.clone(),
+            _ => None,
+        },
         config: line.global.config.clone(),
         log_format: match &line.command {
             Some(Command::Server(server)) => server.log_format.clone(),
@@ -281,6 +286,7 @@ async fn execute(context: &mut Context, command: &Command) -> Result<u8, Stop> {
         Command::Credentials(command) => credentials::credentials(context, command).await,
         Command::Db(command) => Box::pin(database::db(context, command)).await,
         Command::Server(args) if args.command.is_some() => operate::server(context, args).await,
+        Command::Cluster { json } => cluster::cluster(context, *json).await,
         Command::Doctor { json } => operate::doctor(context, *json).await,
         Command::Config { json } => operate::config(context, *json).await,
         Command::Completions { shell } => {

@@ -6,7 +6,7 @@ use std::path::Path;
 use muster_client::{Address, Client};
 use muster_engine::TaskFilter;
 use muster_model::task::TaskState;
-use muster_model::{Problem, TaskId};
+use muster_model::{Problem, Roles, TaskId};
 use muster_server::{Handle, Listener};
 use tempfile::TempDir;
 
@@ -28,7 +28,8 @@ pub(super) struct InProcess {
 
 impl InProcess {
     /// Starts it, with the socket in `folder`, or in a fresh one that is removed with it.
-    pub(super) async fn start(settings: Settings, folder: Option<&Path>) -> Result<Self, Problem> {
+    pub(super) async fn start(mut settings: Settings, folder: Option<&Path>) -> Result<Self, Problem> {
+        settings.roles = Roles::ALL;
         let fresh = match folder {
             Some(folder) => {
                 paths::private_state(folder)?;

@@ -62,13 +62,13 @@ impl Connected {
 /// `unavailable`, `not-yours`, `version-mismatch`, `invalid-config`; where the server cannot start, what it
 /// says, such as `invalid-database`.
 pub async fn ensure(settings: &Settings) -> Result<Connected, Problem> {
-    if settings.no_daemon && settings.server.is_none() {
+    if settings.no_daemon && settings.servers.is_empty() {
         let inside = InProcess::start(settings.clone(), None).await?;
         return Ok(inside.connected());
     }
-    let address = start::find(settings).await?;
+    let (first, others) = start::find(settings).await?;
     Ok(Connected {
-        client: Client::new(address, version()),
+        client: Client::of_several(first, others, version()),
         inside: None,
     })
 }
@@ -81,8 +81,8 @@ pub async fn ensure(settings: &Settings) -> Result<Connected, Problem> {
 /// `not-yours`; `unavailable` where it does not answer.
 pub async fn running(settings: &Settings) -> Result<Option<Connected>, Problem> {
     let found = start::find_running(settings).await?;
-    Ok(found.map(|address| Connected {
-        client: Client::new(address, version()),
+    Ok(found.map(|(first, others)| Connected {
+        client: Client::of_several(first, others, version()),
         inside: None,
     }))
 }

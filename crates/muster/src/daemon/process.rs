@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use muster_engine::Engine;
 use muster_model::problem::Code;
-use muster_model::{Problem, Secret, Timestamp, limits};
+use muster_model::{Problem, Roles, Secret, Timestamp, limits};
 use muster_runtime::{Tasks, crash_point, now};
 use muster_server::{Asked, Handle, Listener, ServerSettings, Wish};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -260,7 +260,10 @@ impl Server {
     /// Starts a server on the user's socket that leaves by itself.
     pub(super) async fn on_demand(settings: &Settings, paths: &Paths) -> Result<Self, Problem> {
         let signals = Signals::take()?;
-        let (process, handle, seat) = on_socket(settings, paths).await?;
+        // What its user's commands need.
+        let mut settings = settings.clone();
+        settings.roles = Roles::ALL;
+        let (process, handle, seat) = on_socket(&settings, paths).await?;
         Ok(Self {
             process,
             handle,

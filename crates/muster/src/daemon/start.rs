@@ -27,18 +27,21 @@ const TURN: Duration = Duration::from_secs(20);
 /// How often to look again: a server may leave, or be replaced, between two looks.
 const LOOKS: u32 = 4;
 
+/// Where a server is, and where else one is that does as well.
+type Found = (Address, Vec<Address>);
+
 /// Returns where the server is.
-pub(super) async fn find(settings: &Settings) -> Result<Address, Problem> {
-    match &settings.server {
-        Some(address) => named(settings, address),
-        None => own(settings).await,
+pub(super) async fn find(settings: &Settings) -> Result<Found, Problem> {
+    match named(settings)? {
+        Some(found) => Ok(found),
+        None => own(settings).await.map(|address| (address, Vec::new())),
     }
 }
 
 /// Returns where this user's server is, without starting one; None where there is none.
-pub(super) async fn find_running(settings: &Settings) -> Result<Option<Address>, Problem> {
-    if let Some(address) = &settings.server {
-        return named(settings, address).map(Some);
+pub(super) async fn find_running(settings: &Settings) -> Result<Option<Found>, Problem> {
+    if let Some(found) = named(settings)? {
+        return Ok(Some(found));
     }
     let paths = Paths::of(settings);
     if super::paths::look(&paths.folder)?.is_none() {
@@ -46,7 +49,7 @@ pub(super) async fn find_running(settings: &Settings) -> Result<Option<Address>,
     }
     paths.prepare()?;
     match knock(&paths).await? {
-        Some(_) => Ok(Some(Address::Unix(paths.socket))),
+        Some(_) => Ok(Some((Address::Unix(paths.socket), Vec::new()))),
         None if held_by_another(&paths)? => Err(unheard(&paths, "a server of yours is running")),
         None => Ok(None),
     }
@@ -72,15 +75,20 @@ fn unheard(paths: &Paths, what: &str) -> Problem {
     }
 }
 
-/// Returns the server that the settings name, with the token for it.
-fn named(settings: &Settings, address: &Address) -> Result<Address, Problem> {
-    match address {
-        Address::Unix(path) => {
-            socket_of_ours(path)?;
-            Ok(address.clone())
-        }
-        Address::Tcp { .. } => Ok(address.clone().with_token(token_for(settings)?)),
+/// Returns the servers that the settings name, with the token for them; None where they name none.
+fn named(settings: &Settings) -> Result<Option<Found>, Problem> {
+    let mut servers = Vec::with_capacity(settings.servers.len());
+    for address in &settings.servers {
+        servers.push(match address {
+            Address::Unix(path) => {
+                socket_of_ours(path)?;
+                address.clone()
+            }
+            Address::Tcp { .. } => address.clone().with_token(token_for(settings)?),
+        });
     }
+    let mut servers = servers.into_iter();
+    Ok(servers.next().map(|first| (first, servers.collect())))
 }
 
 fn token_for(settings: &Settings) -> Result<Option<Secret>, Problem> {

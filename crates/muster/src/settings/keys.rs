@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use muster_client::Address;
+use muster_client::address::Invalid;
 use muster_model::quantity;
 use muster_store::types::retention::FRESH;
 
@@ -54,7 +56,7 @@ pub(super) static ALL: &[Key] = &[
             "server",
             "MUSTER_SERVER",
             None,
-            "The server to use: `unix:///path` or `http://127.0.0.1:PORT`.",
+            "The server to use: `unix:///path` or `http://127.0.0.1:PORT`; several that share a database with commas between them, tried in turn.",
         )
     },
     Key {
@@ -112,6 +114,12 @@ pub(super) static ALL: &[Key] = &[
         "MUSTER_KEEP_OUTPUT_SIZE",
         Some("10GiB"),
         "Where the output of all tasks takes more than this, that of the oldest is removed; `unlimited` keeps it.",
+    ),
+    key(
+        "roles",
+        "MUSTER_ROLES",
+        Some("api,executor"),
+        "What `muster server` does: `api` serves clients, `executor` carries runs out. A server that is started on demand does both.",
     ),
     key(
         "slots",
@@ -212,6 +220,13 @@ pub(super) fn by_name(name: &str) -> Option<&'static Key> {
 /// Returns the names of a file's settings.
 pub(super) fn names_in_file() -> impl Iterator<Item = &'static str> {
     ALL.iter().filter(|key| key.in_file).map(|key| key.name)
+}
+
+/// Reads the addresses of servers: one, or several with commas between them.
+pub(super) fn servers(text: &str) -> Result<Vec<Address>, String> {
+    text.split(',')
+        .map(|one| one.trim().parse().map_err(|why: Invalid| why.to_string()))
+        .collect()
 }
 
 /// Whether colours are used.

@@ -64,7 +64,7 @@ fn source_of(settings: &Settings, name: &str) -> String {
 fn without_anything_the_defaults_hold() {
     let machine = Machine::new();
     let settings = machine.settings();
-    assert_eq!(settings.server, None);
+    assert_eq!(settings.servers, []);
     assert_eq!(settings.slots, 1000);
     assert_eq!(settings.idle_exit, Duration::from_secs(900));
     let database = format!(
@@ -85,16 +85,49 @@ fn the_environment_wins_over_the_file_and_the_flag_over_both() {
         server: Some("http://localhost:4000".to_owned()),
         config: None,
         log_format: Some("json".to_owned()),
+        roles: None,
     };
     let settings = machine.load(overrides).expect("settings");
     assert_eq!(settings.slots, 9);
     assert_eq!(settings.idle_exit, Duration::from_secs(120));
-    assert_eq!(settings.server, "http://127.0.0.1:4000".parse().ok());
+    assert_eq!(
+        settings.servers,
+        ["http://127.0.0.1:4000".parse().expect("an address")]
+    );
     assert_eq!(source_of(&settings, "slots"), "MUSTER_SLOTS");
     assert_eq!(source_of(&settings, "server"), "--server");
     assert_eq!(settings.log_format, LogFormat::Json);
     assert_eq!(source_of(&settings, "log_format"), "--log-format");
     assert!(source_of(&settings, "idle_exit").ends_with("config.toml:2"));
+}
+
+#[test]
+fn several_servers_are_named_with_commas_and_roles_by_their_names() {
+    let machine = Machine::new()
+        .with("MUSTER_SERVER", "unix:///one, http://127.0.0.1:4000")
+        .with("MUSTER_ROLES", "executor");
+    let settings = machine.load(Overrides::default()).expect("settings");
+    let servers: Vec<String> = settings.servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["unix:///one", "http://127.0.0.1:4000"]);
+    assert_eq!(settings.roles.to_string(), "executor");
+    let overrides = Overrides {
+        roles: Some("api".to_owned()),
+        ..Overrides::default()
+    };
+    let settings = machine.load(overrides).expect("settings");
+    assert_eq!(settings.roles.to_string(), "api");
+    assert_eq!(source_of(&settings, "roles"), "--roles");
+    for (variable, value, says) in [
+        ("MUSTER_ROLES", "worker", "'worker' is not a role"),
+        ("MUSTER_ROLES", "api,gateway", "does not have yet"),
+        ("MUSTER_SERVER", "unix:///one,", "'' is not a server's address"),
+    ] {
+        let problem = Machine::new().with(variable, value).refused();
+        assert!(
+            problem.detail.contains(variable) && problem.detail.contains(says),
+            "{problem}"
+        );
+    }
 }
 
 #[test]

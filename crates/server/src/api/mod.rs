@@ -15,11 +15,11 @@ use std::sync::Arc;
 use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{any, get};
 use bytes::Bytes;
 use muster_engine::Engine;
-use muster_model::Problem;
 use muster_model::problem::Code;
+use muster_model::{Problem, Role};
 use muster_runtime::CancellationToken;
 use tokio::sync::mpsc;
 use utoipa_axum::router::OpenApiRouter;
@@ -45,12 +45,18 @@ pub(crate) struct Api {
     pub(crate) meter: Arc<Meter>,
 }
 
-fn routes() -> OpenApiRouter<Api> {
-    let api = OpenApiRouter::new()
+/// The addresses of every server, whatever its roles.
+fn of_the_process() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(process::server))
         .routes(routes!(process::handover))
         .routes(routes!(process::shutdown))
+        .routes(routes!(process::cluster))
         .routes(routes!(process::doctor))
+}
+
+fn routes() -> OpenApiRouter<Api> {
+    let api = of_the_process()
         .routes(routes!(tasks::list, tasks::submit))
         .routes(routes!(tasks::show))
         .routes(routes!(tasks::cancel))
@@ -100,6 +106,15 @@ pub(crate) fn router(api: Api, guard: Arc<Guard>) -> Result<Router, Problem> {
     let describe =
         move || async move { ([(header::CONTENT_TYPE, "application/json")], document).into_response() };
     let meter = Arc::clone(&api.meter);
+    let router = match api.engine.roles().has(Role::Api) {
+        true => router,
+        // The rest is for others: whoever comes here with it is told where to go.
+        false => OpenApiRouter::new()
+            .nest("/api/v1", of_the_process())
+            .split_for_parts()
+            .0
+            .route("/api/v1/{*rest}", any(problem::not_here)),
+    };
     let router = router
         .route("/api/v1/openapi.json", get(describe))
         .with_state(api);

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use muster_model::problem::Code;
+use muster_model::wire::cluster::ClusterView;
 use muster_model::wire::{Check, PROTOCOL, ServerInfo};
 use muster_runtime::clock;
 use tokio::sync::oneshot;
@@ -75,6 +76,12 @@ pub(super) async fn handover(State(api): State<Api>) -> Result<(StatusCode, Json
 #[utoipa::path(post, path = "/server/shutdown", tag = "server", responses((status = 202, body = ServerInfo)))]
 pub(super) async fn shutdown(State(api): State<Api>) -> Result<(StatusCode, Json<ServerInfo>), Failure> {
     api.wish(Wish::ShutDown).await
+}
+
+/// The servers that share the database, and what each has in hand.
+#[utoipa::path(get, path = "/cluster", tag = "server", responses((status = 200, body = ClusterView)))]
+pub(super) async fn cluster(State(api): State<Api>) -> Result<Json<ClusterView>, Failure> {
+    Ok(Json(api.engine.cluster().await?))
 }
 
 /// Check every back end.

@@ -102,6 +102,7 @@ async fn task(opened: &Opened, number: u32, runs: u32) {
         kind,
         options: muster_model::Options::default(),
         input,
+        secrets: None,
         owner: "ada".to_owned(),
         retry_of: (number > 0).then(|| TaskId(u64::from(number))),
         created_at: Timestamp(1_000 + i64::from(number)),

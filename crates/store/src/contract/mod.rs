@@ -17,6 +17,7 @@ pub mod fill;
 mod host_keys;
 mod inventory;
 mod keeping;
+mod members;
 mod outputs;
 mod random;
 mod reading;
@@ -123,7 +124,13 @@ pub fn cases() -> Vec<Case> {
             executors::an_owner_of_started_runs_is_known_without_a_sign_of_life
             executors::of_many_that_adopt_a_task_one_gets_it
             executors::a_task_that_is_done_is_not_adopted
-            executors::a_task_is_cancelled_once;
+            executors::a_task_is_cancelled_once
+            members::servers_are_known_with_what_they_last_said
+            members::who_was_buried_never_renews_its_lease
+            members::a_lease_is_renewed_or_its_holder_is_buried_and_never_both
+            members::of_many_that_want_to_lead_one_does_and_terms_only_grow
+            members::cancelled_tasks_are_listed_until_they_are_done
+            members::secrets_of_a_task_are_there_until_it_is_done_and_not_longer;
         Nothing:
             outputs::what_is_appended_is_read_in_whole_frames
             outputs::an_append_that_is_not_at_the_end_is_a_conflict

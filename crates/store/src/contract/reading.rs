@@ -54,6 +54,7 @@ pub(super) async fn tasks_are_found_by_owner_time_and_number(world: World) {
     let opened = world.open().await;
     for number in 0..120_i64 {
         let task = NewTask {
+            secrets: None,
             owner: if number % 2 == 0 { "ada" } else { "grace" }.into(),
             created_at: Timestamp(number),
             ..new_task(&format!("r{number}"), 1)

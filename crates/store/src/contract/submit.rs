@@ -73,6 +73,7 @@ fn full_task() -> NewTask {
             script: Some(Bytes::from_static(b"#!/bin/sh\n\0\xff")),
             stdin: Some(Bytes::new()),
         },
+        secrets: None,
         owner: "grace".into(),
         retry_of: Some(TaskId(4_000_000_000_000)),
         created_at: Timestamp(-5),
@@ -102,6 +103,7 @@ pub(super) async fn the_same_request_makes_one_task(world: World) {
     let opened = world.open().await;
     let first = submit(&opened, "same", 3).await;
     let other = NewTask {
+        secrets: None,
         owner: "mallory".into(),
         ..new_task("same", 5)
     };
@@ -151,6 +153,7 @@ pub(super) async fn a_wrong_task_is_refused_and_uses_no_number(world: World) {
         new_task("", 1),
         new_task(&long, 1),
         NewTask {
+            secrets: None,
             owner: String::new(),
             ..new_task("owner", 1)
         },
@@ -177,6 +180,7 @@ pub(super) async fn texts_are_data_and_never_statements(world: World) {
         let new = NewTask {
             request_id: text.into(),
             kind: Kind::Command { command: text.into() },
+            secrets: None,
             owner: text.into(),
             hosts: vec![host(text)],
             dispatcher: executor(text),

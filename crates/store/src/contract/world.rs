@@ -81,6 +81,7 @@ pub fn new_task(request: &str, runs: u32) -> NewTask {
         },
         options: Options::default(),
         input: TaskInput::default(),
+        secrets: None,
         owner: "ada".to_owned(),
         retry_of: None,
         created_at: Timestamp(1_000),

@@ -1,10 +1,10 @@
 //! The port of sealed credentials.
 
 use async_trait::async_trait;
-use muster_model::Timestamp;
+use muster_model::{TaskId, Timestamp};
 
 use crate::error::Error;
-use crate::types::vault::{Put, Removed, SealedCredential, VaultKey};
+use crate::types::vault::{Put, Removed, SealedCredential, SealedSecrets, TaskSecrets, VaultKey};
 
 /// Credentials, sealed by who calls: nothing here can be read without a key that the database does not have.
 ///
@@ -31,6 +31,15 @@ pub trait Vault: Send + Sync + 'static {
     /// Adds a key, where the keys that are not retired are those of `beside` and no others; tells whether it did.
     async fn add_vault_key(&self, key: VaultKey, beside: &[String]) -> Result<bool, Error>;
 
-    /// Retires a key, where no credential is sealed with it; tells whether it is retired now.
+    /// Retires a key, where no credential and no task's secrets are sealed with it; tells whether it is retired now.
     async fn retire_vault_key(&self, id: &str, at: Timestamp) -> Result<bool, Error>;
+
+    /// Returns the secrets that were given with a task; None where there are none, or it is done.
+    async fn task_secrets(&self, task: TaskId) -> Result<Option<SealedSecrets>, Error>;
+
+    /// Returns the secrets of all tasks.
+    async fn all_task_secrets(&self) -> Result<Vec<SealedSecrets>, Error>;
+
+    /// Puts the secrets of a task, sealed anew, in the place of `old`, where those are there still.
+    async fn reseal_task_secrets(&self, old: SealedSecrets, new: TaskSecrets) -> Result<(), Error>;
 }

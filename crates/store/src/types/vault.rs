@@ -1,8 +1,8 @@
 //! The plain types of sealed credentials. What is sealed is noise here: the store never sees a secret.
 
 use bytes::Bytes;
-use muster_model::Timestamp;
 use muster_model::inventory::CredentialName;
+use muster_model::{TaskId, Timestamp};
 
 /// The most bytes that a sealed credential or a canary has.
 pub const SEALED_BYTES: usize = 1024 * 1024;
@@ -63,4 +63,30 @@ pub struct VaultKey {
     pub created_at: Timestamp,
     /// Since when nothing is sealed with it.
     pub retired_at: Option<Timestamp>,
+}
+
+/// Secrets that are given with a task, sealed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskSecrets {
+    /// The id of the key that they are sealed with; it must be in use.
+    pub key_id: String,
+    /// The secrets.
+    pub sealed: Bytes,
+}
+
+/// The sealed secrets of a task, with what they are bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedSecrets {
+    /// The task.
+    pub task: TaskId,
+    /// The name of the request that made it.
+    pub request_id: String,
+    /// Who asked for it.
+    pub owner: String,
+    /// When.
+    pub created_at: Timestamp,
+    /// The id of the key that they are sealed with.
+    pub key_id: String,
+    /// The secrets.
+    pub sealed: Bytes,
 }

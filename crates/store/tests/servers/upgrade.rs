@@ -76,10 +76,27 @@ pub(super) async fn a_database_of_an_older_release_waits_for_the_migration(kind:
     let id = submit(&opened, "kept", 3).await;
     opened.store.close().await;
     // As it was before the last migration.
-    let last = "m0004_output_chunks";
+    let last = "m0006_servers";
+    let columns = [
+        "machine",
+        "roles",
+        "version",
+        "since",
+        "lease_ms",
+        "slots",
+        "runs",
+        "tasks",
+        "vault_key",
+        "leaving",
+        "gone_at",
+    ];
+    let columns = columns.map(|column| format!("DROP COLUMN {column}")).join(", ");
     kind.sql(
         &url,
-        &format!("DROP TABLE output_chunks; DELETE FROM muster_migrations WHERE version = '{last}'"),
+        &format!(
+            "DROP TABLE task_secrets; DROP TABLE terms; ALTER TABLE tasks DROP COLUMN sealed; \
+             ALTER TABLE executors {columns}; DELETE FROM muster_migrations WHERE version = '{last}'"
+        ),
     );
     let error = refused(&url, &tasks).await;
     assert_eq!(error.kind, ErrorKind::Conflict, "{error}");

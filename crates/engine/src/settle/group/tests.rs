@@ -101,6 +101,10 @@ async fn core(folder: &tempfile::TempDir, tasks: &Tasks) -> Arc<Core> {
         cache: muster_cache::open("memory:").await.expect("a cache"),
     };
     let settings = Settings {
+        machine: "here".into(),
+        version: "0".into(),
+        roles: muster_model::Roles::ALL,
+        lease: None,
         slots: 10,
         home: "here".into(),
         executors: folder.path().join("executors"),
@@ -108,7 +112,7 @@ async fn core(folder: &tempfile::TempDir, tasks: &Tasks) -> Arc<Core> {
         vault: crate::KeySource::File(folder.path().join("vault.key")),
         keep: crate::Keep::default(),
     };
-    let lease = Lease::take("here", &settings.executors).expect("a lease");
+    let lease = Lease::take("here", &settings.executors, None).expect("a lease");
     let core = Arc::new(Core::new(rooms, settings, tasks.clone(), lease));
     core.declare().await.expect("the exchanges");
     core
@@ -137,7 +141,8 @@ async fn task(core: &Core, hosts: u32) -> TaskId {
         owner: "me".into(),
         retry_of: None,
         created_at: Timestamp(0),
-        dispatcher: core.me.clone(),
+        dispatcher: core.lease.executor(),
+        secrets: None,
         hosts: hosts.collect(),
     };
     let submitted = core.rooms.database.store.submit(task).await.expect("a task");

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use muster_model::problem::Code;
-use muster_model::{ErrorKind, Secret, Timestamp};
-use muster_store::{Error, Put, Removed, SealedCredential, Vault as Port, VaultKey};
+use muster_model::{ErrorKind, Secret, TaskId, Timestamp};
+use muster_store::{
+    Error, Put, Removed, SealedCredential, SealedSecrets, TaskSecrets, Vault as Port, VaultKey,
+};
 
 use super::{Place, opened, put};
 use crate::vault::seal::MasterKey;
@@ -60,6 +62,15 @@ impl Port for Dying {
     }
     async fn retire_vault_key(&self, id: &str, at: Timestamp) -> Result<bool, Error> {
         self.call(self.inner.retire_vault_key(id, at)).await
+    }
+    async fn task_secrets(&self, task: TaskId) -> Result<Option<SealedSecrets>, Error> {
+        self.call(self.inner.task_secrets(task)).await
+    }
+    async fn all_task_secrets(&self) -> Result<Vec<SealedSecrets>, Error> {
+        self.call(self.inner.all_task_secrets()).await
+    }
+    async fn reseal_task_secrets(&self, old: SealedSecrets, new: TaskSecrets) -> Result<(), Error> {
+        self.call(self.inner.reseal_task_secrets(old, new)).await
     }
 }
 

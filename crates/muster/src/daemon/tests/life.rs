@@ -211,7 +211,7 @@ async fn a_server_with_other_back_ends_than_the_settings_is_not_used_silently() 
     let mut home = home();
     let server = live(&home).await;
     let here = Address::Unix(home.paths.socket.clone());
-    assert_eq!(start::find(&home.settings).await, Ok(here.clone()));
+    assert_eq!(start::find(&home.settings).await, Ok((here.clone(), Vec::new())));
     home.settings.database = "sqlite:///elsewhere/muster.db".to_owned();
     let problem = start::find(&home.settings).await.expect_err("refused");
     assert_eq!(problem.code, Code::InvalidConfig);
@@ -221,7 +221,10 @@ async fn a_server_with_other_back_ends_than_the_settings_is_not_used_silently() 
             .contains("your settings say sqlite:///elsewhere/muster.db"),
         "{problem}"
     );
-    assert_eq!(start::find_running(&home.settings).await, Ok(Some(here)));
+    assert_eq!(
+        start::find_running(&home.settings).await,
+        Ok(Some((here, Vec::new())))
+    );
     server.client.shutdown().await.expect("granted");
     server.ends().await;
     assert_eq!(start::find_running(&home.settings).await, Ok(None));

@@ -11,6 +11,7 @@ use super::blobs::{self, Recent};
 use super::group::{Group, Run, Tally};
 use super::record::{self, bytes_counted};
 use super::statement::{Fat, for_update, or_keep, or_update, runs_by_key};
+use super::task_secrets;
 use super::translate::during;
 use crate::error::Error;
 use muster_model::run::Applied;
@@ -85,6 +86,7 @@ pub(crate) async fn group(
     write_past(transaction, &group).await?;
     write_outputs(transaction, &mut group, recent).await?;
     write_tasks(transaction, &group).await?;
+    wipe_secrets(transaction, &group).await?;
     Ok(applied)
 }
 
@@ -147,7 +149,7 @@ async fn lock_tasks(
         .map(Value::from)
         .collect();
     let rows = Fat {
-        head: "SELECT id, runs_queued, runs_started FROM tasks WHERE id IN (",
+        head: "SELECT id, runs_queued, runs_started, sealed FROM tasks WHERE id IN (",
         width: 1,
         fixed: "",
         tail: &format!(") ORDER BY id {}", for_update(transaction.get_database_backend())),
@@ -156,12 +158,13 @@ async fn lock_tasks(
     .await
     .map_err(during(OPERATION))?;
     for row in rows {
-        let (id, queued, started): (i64, i64, i64) =
+        let (id, queued, started, sealed): (i64, i64, i64, i64) =
             row.try_get_many_by_index().map_err(during(OPERATION))?;
         group.tasks.insert(
             record::task_id(id)?,
             Tally {
                 open: queued + started,
+                sealed: sealed != 0,
                 ..Tally::default()
             },
         );
@@ -295,6 +298,17 @@ async fn write_tasks(transaction: &DatabaseTransaction, group: &Group) -> Result
             .map_err(during(OPERATION))?;
     }
     Ok(())
+}
+
+/// Wipes the secrets that were given with tasks that are done now.
+async fn wipe_secrets(transaction: &DatabaseTransaction, group: &Group) -> Result<(), Error> {
+    let done = |tally: &Tally| tally.sealed && tally.finished_at.is_some();
+    let done = group.tasks.iter().filter(|(_, tally)| done(tally));
+    let done: Vec<i64> = done.filter_map(|(id, _)| record::row_id(*id)).collect();
+    match done.is_empty() {
+        true => Ok(()),
+        false => task_secrets::wipe(transaction, &done).await,
+    }
 }
 
 fn counting(backend: DbBackend) -> String {

@@ -29,6 +29,8 @@ pub(crate) struct Run {
 pub(crate) struct Tally {
     /// How many runs are open.
     pub(crate) open: i64,
+    /// Secrets were given with it.
+    pub(crate) sealed: bool,
     /// What each state's count gains or loses, in the order of [`RunState::ALL`].
     pub(crate) gains: [i64; RunState::ALL.len()],
     /// What it keeps more of, in bytes.

@@ -290,6 +290,7 @@ pub(crate) async fn executors(db: &DatabaseConnection) -> Result<Vec<ExecutorRec
         found.insert(id, silent);
     }
     let rows = executor::Entity::find()
+        .filter(executor::Column::GoneAt.is_null())
         .all(db)
         .await
         .map_err(during(OPERATION))?;

@@ -9,9 +9,9 @@ use sea_orm::{
 };
 
 use super::entity::{input, task};
-use super::record;
 use super::statement::Fat;
 use super::translate::during;
+use super::{record, task_secrets};
 use crate::error::Error;
 use crate::types::{NewTask, Submitted};
 
@@ -45,6 +45,9 @@ pub(crate) fn check(task: &NewTask, largest: Option<usize>) -> Result<(), Error>
                  statement: its setting max_allowed_packet has to be larger"
             ),
         );
+    }
+    if let Some(Err(why)) = task.secrets.as_ref().map(task_secrets::check) {
+        return refuse(ErrorKind::Invalid, why.to_owned());
     }
     if task.hosts.is_empty() {
         return refuse(ErrorKind::Invalid, "a task has at least one host".into());
@@ -91,6 +94,9 @@ pub(crate) async fn submit(transaction: &DatabaseTransaction, new: &NewTask) -> 
     let id = record::row_id(record.id)
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("{OPERATION}: a number for the task")))?;
     write_input(transaction, id, new).await?;
+    if let Some(secrets) = &new.secrets {
+        task_secrets::write(transaction, id, secrets).await?;
+    }
     write_runs(transaction, id, new).await?;
     Ok(Submitted::Now(record))
 }
@@ -121,6 +127,7 @@ async fn write_task(transaction: &DatabaseTransaction, new: &NewTask) -> Result<
         search: Set(record::text(&record.title().to_lowercase())),
         owner: Set(record.owner.clone()),
         dispatcher: Set(new.dispatcher.0.clone()),
+        sealed: Set(i64::from(new.secrets.is_some())),
         retry_of: Set(record.retry_of.and_then(record::row_id)),
         created_at: Set(record.created_at.0),
         finished_at: Set(None),

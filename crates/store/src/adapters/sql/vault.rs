@@ -3,18 +3,20 @@
 use std::collections::{BTreeSet, HashMap};
 
 use async_trait::async_trait;
-use muster_model::{ErrorKind, Timestamp};
+use muster_model::{ErrorKind, TaskId, Timestamp};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, Set, Statement,
 };
 
-use super::Database;
 use super::entity::{credential, vault_key};
 use super::translate::during;
+use super::{Database, task_secrets};
 use crate::error::Error;
 use crate::port::Vault;
-use crate::types::vault::{Put, Removed, SEALED_BYTES, SealedCredential, VaultKey};
+use crate::types::vault::{
+    Put, Removed, SEALED_BYTES, SealedCredential, SealedSecrets, TaskSecrets, VaultKey,
+};
 
 fn of_row(row: credential::Model) -> Result<SealedCredential, Error> {
     let wrong = |what: String| Error::new(ErrorKind::Corrupt, format!("read a credential: {what}"));
@@ -54,7 +56,7 @@ fn check(credential: &SealedCredential) -> Result<(), Error> {
 }
 
 /// Has changes of the vault come one after the other, so that what is checked still holds at the commit.
-async fn lock(transaction: &DatabaseTransaction) -> Result<(), Error> {
+pub(super) async fn lock(transaction: &DatabaseTransaction) -> Result<(), Error> {
     let sql = "UPDATE revisions SET value = value + 1 WHERE name = 'vault'";
     transaction
         .execute_unprepared(sql)
@@ -185,7 +187,7 @@ async fn retire_key(transaction: &DatabaseTransaction, id: &str, at: Timestamp) 
         .count(transaction)
         .await
         .map_err(during(&operation))?;
-    if used > 0 {
+    if used > 0 || task_secrets::use_key(transaction, id).await? {
         return Ok(false);
     }
     vault_key::Entity::update_many()
@@ -301,5 +303,20 @@ impl Vault for Database {
                 }),
             )
             .await
+    }
+
+    async fn task_secrets(&self, task: TaskId) -> Result<Option<SealedSecrets>, Error> {
+        Ok(self.find_secrets(Some(task)).await?.pop())
+    }
+
+    async fn all_task_secrets(&self) -> Result<Vec<SealedSecrets>, Error> {
+        self.find_secrets(None).await
+    }
+
+    async fn reseal_task_secrets(&self, old: SealedSecrets, new: TaskSecrets) -> Result<(), Error> {
+        if let Err(why) = task_secrets::check(&new) {
+            return Err(Error::new(ErrorKind::Invalid, "seal the secrets of a task anew").caused_by(why));
+        }
+        self.reseal_secrets(old, new).await
     }
 }

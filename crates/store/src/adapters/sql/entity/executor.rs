@@ -11,6 +11,17 @@ pub(crate) struct Model {
     pub(crate) home: String,
     pub(crate) pid: i64,
     pub(crate) lease_until: i64,
+    pub(crate) machine: String,
+    pub(crate) roles: String,
+    pub(crate) version: String,
+    pub(crate) since: i64,
+    pub(crate) lease_ms: i64,
+    pub(crate) slots: i64,
+    pub(crate) runs: i64,
+    pub(crate) tasks: i64,
+    pub(crate) vault_key: String,
+    pub(crate) leaving: i64,
+    pub(crate) gone_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -17,4 +17,6 @@ pub(crate) mod member;
 pub(crate) mod output;
 pub(crate) mod run;
 pub(crate) mod task;
+pub(crate) mod task_secret;
+pub(crate) mod term;
 pub(crate) mod vault_key;

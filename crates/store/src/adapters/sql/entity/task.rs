@@ -19,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) owner: String,
     /// The executor that dispatches it.
     pub(crate) dispatcher: String,
+    /// 1 where `task_secrets` has something of it.
+    pub(crate) sealed: i64,
     pub(crate) retry_of: Option<i64>,
     pub(crate) created_at: i64,
     pub(crate) finished_at: Option<i64>,

@@ -13,6 +13,7 @@ mod m0002_inventory;
 mod m0003_fleet;
 mod m0004_output_chunks;
 mod m0005_keeping;
+mod m0006_servers;
 mod tables;
 
 /// Every migration, in order.
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_fleet::Migration),
             Box::new(m0004_output_chunks::Migration),
             Box::new(m0005_keeping::Migration),
+            Box::new(m0006_servers::Migration),
         ]
     }
 
