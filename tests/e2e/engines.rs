@@ -1,5 +1,7 @@
 //! One server on engines that people already run: RabbitMQ as its queue, Redis or Memcached as its cache.
 
+use std::time::{Duration, Instant};
+
 use muster_testkit::home::Home;
 use muster_testkit::require::or_ignored;
 use muster_testkit::{Memcached, RabbitMq, Redis};
@@ -95,6 +97,44 @@ fn the_main_job_is_done_over_memcached() {
     let mut home = Home::new().expect("a home");
     home.set_env("MUSTER_CACHE", format!("memcached://{}", memcached.place()));
     does_the_main_job(&home);
+}
+
+/// RabbitMQ gives a delivery up that is not acknowledged in time (half an hour, unless it is told otherwise), and closes
+/// the channel. A run is acknowledged when its start is written down, so a command may take as long as it likes.
+#[test]
+fn a_command_that_takes_longer_than_a_delivery_may_ends_normally() {
+    let limit = Duration::from_secs(60);
+    let Some(rabbitmq) = or_ignored(RabbitMq::builder().delivery_timeout(limit).start()) else {
+        return;
+    };
+    let mut home = Home::new().expect("a home");
+    home.set_env("MUSTER_QUEUE", rabbitmq.fresh_vhost().expect("a virtual host"));
+    let begun = Instant::now();
+    let done = muster(
+        &home,
+        &[
+            "run",
+            "sleep 80; echo woken",
+            "--hosts",
+            "local://h[1-2]",
+            "--json",
+        ],
+    )
+    .succeeded();
+    assert!(begun.elapsed() > limit, "{:?}", begun.elapsed());
+    let runs = done.json()["runs"].as_array().cloned().unwrap_or_default();
+    assert!(
+        runs.iter()
+            .all(|run| run["stdout"] == "woken\n" && run["attempt"] == 1),
+        "{runs:#?}"
+    );
+    assert!(
+        !rabbitmq.log().contains("delivery acknowledgement"),
+        "{}",
+        rabbitmq.log()
+    );
+    // And the same server goes on.
+    muster(&home, &["run", "true", "--hosts", "local://h"]).succeeded();
 }
 
 #[test]

@@ -12,6 +12,8 @@
 mod support;
 
 mod cancel;
+mod chaos;
+mod cluster;
 mod credentials;
 mod databases;
 mod demo;
