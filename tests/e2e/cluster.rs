@@ -26,13 +26,21 @@ impl Server {
         Self { home, process: None }
     }
 
+    fn log(&self) -> std::path::PathBuf {
+        self.home.path().join("server.log")
+    }
+
     fn socket(&self) -> String {
         format!("{}/muster/server.sock", self.home.runtime_dir().display())
     }
 
     pub(crate) async fn start(&mut self) {
         let mut server: Command = command(&self.home, &["server"]);
-        server.stdout(Stdio::null()).stderr(Stdio::null());
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.log());
+        server.stdout(Stdio::null()).stderr(log.expect("a log"));
         self.process = Some(server.spawn().expect("the binary starts"));
         let answers = || {
             let status = muster(&self.home, &["server", "status", "--json"]);
@@ -40,7 +48,10 @@ impl Server {
         };
         wait::until(PATIENCE, "the server answers", answers)
             .await
-            .expect("a server");
+            .unwrap_or_else(|error| {
+                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+                panic!("{error}: {log}")
+            });
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
