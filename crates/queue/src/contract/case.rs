@@ -15,6 +15,11 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("memory", "what_was_confirmed_survives_a_kill_under_load"),
     ("memory", "a_consumer_goes_on_after_a_restart"),
     ("memory", "a_consumer_goes_on_after_a_kill"),
+    (
+        "memory",
+        "a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart",
+    ),
+    ("memory", "a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill"),
     ("memory", "what_was_acknowledged_does_not_come_again"),
     ("memory", "what_was_declared_is_there_again_after_a_restart"),
     ("memory", "calls_go_on_after_a_restart"),

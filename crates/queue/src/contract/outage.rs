@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::ErrorKind::{OutcomeUnknown, Unavailable};
+use muster_model::ErrorKind::{NotFound, OutcomeUnknown, Unavailable};
 use muster_runtime::clock::{deadline, sleep};
 
-use super::bench::{Bench, Ending, ensure, expect, expect_nothing, take, text};
+use super::bench::{Bench, Ending, ensure, ensure_kind, expect, expect_end, expect_nothing, take, text};
 use super::case::{Outcome, list};
 use crate::error::Error;
-use crate::port::Queue;
+use crate::port::{Consumer, Queue};
 use crate::types::{ExchangeKind, Message, QueueOptions};
 
 list!(Durable, false:
@@ -22,6 +22,8 @@ list!(Durable, false:
     what_was_confirmed_survives_a_kill_under_load,
     a_consumer_goes_on_after_a_restart,
     a_consumer_goes_on_after_a_kill,
+    a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart,
+    a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill,
     what_was_acknowledged_does_not_come_again,
     what_was_declared_is_there_again_after_a_restart,
     calls_go_on_after_a_restart,
@@ -226,6 +228,63 @@ async fn go_on(bench: Bench, how: Ending) -> Outcome {
     Ok(())
 }
 
+async fn a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart(bench: Bench) -> Outcome {
+    listen_again(bench, Ending::Orderly).await
+}
+
+async fn a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill(bench: Bench) -> Outcome {
+    listen_again(bench, Ending::Killed).await
+}
+
+/// Declares a queue that goes with its consumer, and hears by it what is told.
+async fn listen(queue: &Arc<dyn Queue>) -> Result<Box<dyn Consumer>, Error> {
+    queue.declare_exchange("events", ExchangeKind::Topic).await?;
+    let passing = QueueOptions {
+        auto_delete: true,
+        ..QueueOptions::default()
+    };
+    queue.declare_queue("listener", passing).await?;
+    queue.bind("listener", "events", "task.#", &[]).await?;
+    queue.consume("listener", 10).await
+}
+
+/// Who listens must not believe that nothing was told while nobody could hear it.
+async fn listen_again(bench: Bench, how: Ending) -> Outcome {
+    let mut consumer = listen(&bench.queue).await?;
+    bench.publish("events", "task.1", &["before"]).await?;
+    // One that is held, and goes with the rest.
+    expect(&mut consumer, &["before"]).await?;
+    bench.restart(how).await?;
+    let other = until_done(|| bench.open_again()).await?;
+    until_done(|| other.publish("events", vec![Message::new("task.1", "unheard")])).await?;
+    deadline(BACK_WITHIN, expect_end(&mut consumer))
+        .await
+        .map_err(|_| "the consumer never ends")??;
+    until_done(|| bench.queue.ping()).await?;
+    ensure_kind(other.depth("listener").await, NotFound)?;
+    ensure(consumer.next().await.is_none(), "an end is an end")?;
+    let mut again = until_done(|| listen(&bench.queue)).await?;
+    // The older one is dropped only now: that changes nothing for the newer one.
+    drop(consumer);
+    other
+        .publish("events", vec![Message::new("task.2", "after")])
+        .await?;
+    let heard = expect(&mut again, &["after"]).await?;
+    again.settler().ack(&[heard[0].tag]).await?;
+    expect_nothing(&mut again).await?;
+    drop(again);
+    let gone = async {
+        while other.depth("listener").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    deadline(BACK_WITHIN, gone)
+        .await
+        .map_err(|_| "the queue outlives its consumer")?;
+    other.close().await;
+    Ok(())
+}
+
 /// An engine need not say when it has noted an acknowledgement. With a prefetch of 1 it shows: the next one comes.
 async fn what_was_acknowledged_does_not_come_again(bench: Bench) -> Outcome {
     bench.queue.declare_queue("work", durable()).await?;
@@ -258,11 +317,10 @@ async fn what_was_declared_is_there_again_after_a_restart(bench: Bench) -> Outco
         .queue
         .declare_exchange("events", ExchangeKind::Topic)
         .await?;
-    let passing = QueueOptions {
-        auto_delete: true,
-        ..QueueOptions::default()
-    };
-    bench.queue.declare_queue("watcher", passing).await?;
+    bench
+        .queue
+        .declare_queue("watcher", QueueOptions::default())
+        .await?;
     bench.queue.bind("watcher", "events", "task.#", &[]).await?;
     let mut consumer = bench.queue.consume("watcher", 10).await?;
     bench.publish("events", "task.1", &["before"]).await?;

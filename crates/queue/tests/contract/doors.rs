@@ -495,10 +495,17 @@ fn connections_that_an_operator_cuts_come_back(
             auto_delete: true,
             ..QueueOptions::default()
         };
-        queue.declare_queue("q", passing).await?;
+        queue.declare_queue("q", QueueOptions::default()).await?;
         let mut consumer = queue.consume("q", 1).await?;
         for round in 0..3 {
+            queue.declare_queue("passing", passing.clone()).await?;
+            let mut listener = queue.consume("passing", 1).await?;
             broker.cut_connections()?;
+            let end = clock::deadline(PATIENCE, listener.next()).await;
+            ensure(
+                matches!(end, Ok(None)),
+                "who listens is told that something may be missing",
+            )?;
             let started = Instant::now();
             loop {
                 match queue
@@ -516,6 +523,13 @@ fn connections_that_an_operator_cuts_come_back(
             let next = next.ok_or("the end")?;
             ensure(next.message.body == format!("{round}"), "the consumer goes on")?;
             consumer.settler().ack(&[next.tag]).await?;
+            let started = Instant::now();
+            while queue.depth("passing").await.map_err(|error| error.kind) != Err(ErrorKind::NotFound) {
+                ensure(
+                    started.elapsed() < PATIENCE,
+                    "what went with the connection is not made again for nobody",
+                )?;
+            }
         }
         Ok(())
     })

@@ -221,7 +221,9 @@ impl RabbitMq {
     ///
     /// With what the broker said.
     pub fn cut_connections(&self) -> Result<()> {
-        self.ctl(&["close_all_connections", "cut by a test"]).map(drop)
+        // Without the word it means those of the virtual host `/` alone, which no test uses.
+        self.ctl(&["close_all_connections", "--global", "cut by a test"])
+            .map(drop)
     }
 
     /// Waits until the disk knows of every quorum queue of a virtual host.
