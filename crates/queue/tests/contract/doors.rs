@@ -54,6 +54,10 @@ const CHECKS: &[(&str, Check)] = &[
         "a_broker_in_alarm_is_told_and_can_still_be_drained",
         a_broker_in_alarm_is_told_and_can_still_be_drained,
     ),
+    (
+        "a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on",
+        a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on,
+    ),
 ];
 
 /// Returns the trial: one broker for all.
@@ -156,18 +160,18 @@ fn wrong_doors_are_named(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -
         (
             url.replace(password, "wrongpassword"),
             ErrorKind::Denied,
-            "user or the password",
+            "user or the password: look at the URL",
         ),
         (
             url.replace(vhost, "nowhere"),
             ErrorKind::NotFound,
-            "virtual host 'nowhere'",
+            "virtual host 'nowhere': there is no such virtual host: look at the end of the URL",
         ),
         (stranger, ErrorKind::Denied, "set_permissions"),
         (
             "amqp://u:secretword@127.0.0.1:1/x".to_owned(),
             ErrorKind::Unavailable,
-            "127.0.0.1:1",
+            "127.0.0.1:1: it cannot be reached: look at the host and the port",
         ),
         (
             "amqp://u:secretword@no-such-host.invalid/x".to_owned(),
@@ -617,5 +621,75 @@ fn a_broker_in_alarm_is_told_and_can_still_be_drained(
                 return Ok(());
             }
         }
+    })
+}
+
+/// What a full disk must not cost: a message that somebody was told is kept.
+fn a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on(
+    broker: &RabbitMq,
+    runtime: &tokio::runtime::Runtime,
+) -> Outcome {
+    with(runtime, &broker.fresh_vhost()?, async |queue| {
+        let kept = QueueOptions {
+            durable: true,
+            ..QueueOptions::default()
+        };
+        queue.declare_queue("q", kept).await?;
+        let message = |text: &str| Message {
+            persistent: true,
+            ..Message::new("q", text.to_owned())
+        };
+        queue.publish("", vec![message("before")]).await?;
+        let mut confirmed = vec!["before".to_owned()];
+        let (mut unknown, mut not_done) = (Vec::new(), Vec::new());
+        broker.disk_alarm(true)?;
+        let started = Instant::now();
+        while not_done.is_empty() {
+            let text = format!("late {}", unknown.len() + confirmed.len());
+            match queue.publish("", vec![message(&text)]).await {
+                // The first may be taken before the broker says so.
+                Ok(()) => confirmed.push(text),
+                Err(error) => {
+                    let is_clear = error.operation.contains("alarm") && error.operation.contains("disk");
+                    ensure(is_clear, told(&error))?;
+                    match error.kind {
+                        ErrorKind::OutcomeUnknown => unknown.push(text),
+                        ErrorKind::Unavailable => not_done.push(text),
+                        kind => return Err(format!("{kind:?}").into()),
+                    }
+                }
+            }
+            ensure(started.elapsed() < PATIENCE * 2, "it is told in time")?;
+        }
+        ensure(
+            !confirmed.contains(&"late 3".to_owned()),
+            "it takes nothing in alarm",
+        )?;
+        queue.ping().await?;
+        // One that waits while the alarm ends goes through.
+        let (waited, ended) = futures_util::join!(queue.publish("", vec![message("waited")]), async {
+            broker.disk_alarm(false)
+        });
+        ended?;
+        waited.map_err(|error| told(&error))?;
+        confirmed.push("waited".to_owned());
+        let mut consumer = queue.consume("q", 100).await?;
+        let mut seen = Vec::new();
+        while !confirmed.iter().all(|text| seen.contains(text)) {
+            let delivery = clock::deadline(PATIENCE, consumer.next()).await;
+            let delivery = delivery
+                .map_err(|_| format!("of {confirmed:?} only {seen:?} are there"))?
+                .ok_or("the end")?;
+            consumer.settler().ack(&[delivery.tag]).await?;
+            let text = String::from_utf8_lossy(&delivery.message.body).into_owned();
+            ensure(!seen.contains(&text), format!("'{text}' is there once"))?;
+            let is_ours = confirmed.contains(&text) || unknown.contains(&text);
+            ensure(
+                is_ours,
+                format!("'{text}' of {not_done:?} was said not to be taken"),
+            )?;
+            seen.push(text);
+        }
+        Ok(())
     })
 }

@@ -200,9 +200,25 @@ impl RabbitMq {
     pub fn memory_alarm(&self, on: bool) -> Result<()> {
         let mark = if on { "0.0000001" } else { "0.8" };
         self.ctl(&["set_vm_memory_high_watermark", mark])?;
+        self.alarm_becomes("memory", on)
+    }
+
+    /// Raises or lifts the alarm of the disk, as a broker does by itself whose disk is nearly full.
+    ///
+    /// # Errors
+    ///
+    /// Where the broker does not do it.
+    pub fn disk_alarm(&self, on: bool) -> Result<()> {
+        // A petabyte has to be free.
+        let limit = if on { "1000000000000000" } else { "10000000" };
+        self.ctl(&["set_disk_free_limit", limit])?;
+        self.alarm_becomes("disk", on)
+    }
+
+    fn alarm_becomes(&self, which: &str, on: bool) -> Result<()> {
         wait::blocking(ALARM_WITHIN, "the alarm to change", || {
             let alarms = self.eval("rabbit_alarm:get_alarms().").ok()?;
-            (alarms.contains("memory") == on).then_some(())
+            (alarms.contains(which) == on).then_some(())
         })
     }
 
