@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::ErrorKind::{NotFound, OutcomeUnknown, Unavailable};
+use muster_runtime::CancellationToken;
 use muster_runtime::clock::{deadline, sleep};
+use tokio::sync::watch;
 
 use super::bench::{Bench, Ending, ensure, ensure_kind, expect, expect_end, expect_nothing, take, text};
 use super::case::{Outcome, list};
@@ -15,17 +17,20 @@ use crate::error::Error;
 use crate::port::{Consumer, Queue};
 use crate::types::{ExchangeKind, Message, QueueOptions};
 
-list!(Durable, false:
+list!(ORDERLY, Durable, Orderly:
     persistent_messages_survive_a_restart,
-    persistent_messages_survive_a_kill,
     what_was_confirmed_survives_a_restart_under_load,
-    what_was_confirmed_survives_a_kill_under_load,
     a_consumer_goes_on_after_a_restart,
-    a_consumer_goes_on_after_a_kill,
     a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart,
+    what_was_declared_is_there_again_after_a_restart,
+);
+
+list!(KILLED, Durable, Killed:
+    persistent_messages_survive_a_kill,
+    what_was_confirmed_survives_a_kill_under_load,
+    a_consumer_goes_on_after_a_kill,
     a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill,
     what_was_acknowledged_does_not_come_again,
-    what_was_declared_is_there_again_after_a_restart,
     calls_go_on_after_a_restart,
     an_engine_that_is_away_is_unavailable_in_bounded_time,
 );
@@ -106,64 +111,69 @@ async fn what_was_confirmed_survives_a_kill_under_load(bench: Bench) -> Outcome 
     under_load(bench, Ending::Killed).await
 }
 
+/// How many batches are confirmed on each queue, at least, and how many of them after the engine was there again.
 const BATCHES: usize = 60;
+const AFTERWARDS: usize = 20;
 const BATCH: usize = 20;
+/// Between two batches: how much is published does not hang on how long the engine is ended.
+const PACE: Duration = Duration::from_millis(20);
 
-/// Publishes all the time, and keeps what was confirmed. What failed is not sent again.
+/// Publishes until it is told that it is enough, and keeps what was confirmed. What failed is not sent again.
 async fn publish_on(
     queue: Arc<dyn Queue>,
     name: &'static str,
-    confirmed: tokio::sync::mpsc::Sender<Vec<String>>,
+    confirmed: watch::Sender<Vec<String>>,
+    enough: CancellationToken,
 ) {
-    let mut good = 0;
     let mut number = 0;
-    while good < BATCHES {
+    while !enough.is_cancelled() {
         let texts: Vec<String> = (0..BATCH).map(|at| format!("{}", number * BATCH + at)).collect();
         number += 1;
         let messages = texts.iter().map(|text| persistent(name, text.clone())).collect();
         match queue.publish("", messages).await {
-            Ok(()) => {
-                good += 1;
-                assert!(confirmed.send(texts).await.is_ok());
-            }
+            Ok(()) => confirmed.send_modify(|all| all.extend(texts)),
             Err(error) => {
                 let is_allowed = [OutcomeUnknown, Unavailable].contains(&error.kind);
                 assert!(is_allowed, "{error}");
-                sleep(Duration::from_millis(20)).await;
             }
         }
+        sleep(PACE).await;
     }
 }
 
 async fn under_load(bench: Bench, how: Ending) -> Outcome {
     let queues = [("work", durable()), ("urgent", urgent())];
+    let enough = CancellationToken::new();
     let mut heard = Vec::new();
     for (queue, options) in queues {
         bench.queue.declare_queue(queue, options).await?;
-        let (tx, rx) = tokio::sync::mpsc::channel(BATCHES);
-        bench
-            .tasks
-            .spawn("publishes", publish_on(Arc::clone(&bench.queue), queue, tx));
+        let (tx, rx) = watch::channel(Vec::new());
+        let publishing = publish_on(Arc::clone(&bench.queue), queue, tx, enough.clone());
+        bench.tasks.spawn("publishes", publishing);
         heard.push((queue, rx));
     }
     // It happens in the middle of the work.
-    let mut confirmed: Vec<Vec<String>> = vec![Vec::new(); heard.len()];
-    for (at, (_, rx)) in heard.iter_mut().enumerate() {
-        confirmed[at].extend(rx.recv().await.ok_or("the publisher ended")?);
+    for (_, confirmed) in &mut heard {
+        confirmed.wait_for(|texts| !texts.is_empty()).await?;
     }
     bench.restart(how).await?;
-    for (at, (_, rx)) in heard.iter_mut().enumerate() {
-        while let Some(texts) = deadline(BACK_WITHIN, rx.recv())
+    for (_, confirmed) in &mut heard {
+        let so_far = confirmed.borrow().len();
+        let all = (BATCHES * BATCH).max(so_far + AFTERWARDS * BATCH);
+        deadline(BACK_WITHIN, confirmed.wait_for(|texts| texts.len() >= all))
             .await
-            .map_err(|_| "publishing does not go on")?
-        {
-            confirmed[at].extend(texts);
-        }
+            .map_err(|_| "publishing does not go on")??;
+    }
+    enough.cancel();
+    for (_, confirmed) in &mut heard {
+        // Until the publisher has gone.
+        while confirmed.changed().await.is_ok() {}
     }
     let again = bench.open_again().await?;
-    for (at, (queue, _)) in heard.iter().enumerate() {
-        let mut missing: BTreeSet<String> = confirmed[at].iter().cloned().collect();
-        ensure(missing.len() == BATCHES * BATCH, "every batch was confirmed once")?;
+    for (queue, confirmed) in &heard {
+        let confirmed = confirmed.borrow().clone();
+        let mut missing: BTreeSet<String> = confirmed.iter().cloned().collect();
+        ensure(missing.len() == confirmed.len(), "every batch was confirmed once")?;
         let mut consumer = again.consume(queue, 500).await?;
         let settler = consumer.settler();
         let mut seen = BTreeSet::new();

@@ -11,13 +11,14 @@ use muster_queue::{Error, ExchangeKind, Message, Queue, QueueOptions, open};
 use muster_runtime::{Tasks, clock};
 use muster_testkit::{RabbitMq, require};
 
-type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-type Check = fn(&RabbitMq, &tokio::runtime::Runtime) -> Outcome;
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Check = fn(&RabbitMq, &tokio::runtime::Runtime) -> Outcome;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The broker's patience with those who take and do not settle.
 const SETTLED_WITHIN: Duration = Duration::from_secs(6);
 
+/// Those that leave each other alone.
 const CHECKS: &[(&str, Check)] = &[
     ("wrong_doors_are_named", wrong_doors_are_named),
     (
@@ -43,20 +44,20 @@ const CHECKS: &[(&str, Check)] = &[
         tls_needs_the_right_certificates,
     ),
     (
+        "a_delivery_that_is_never_settled_comes_again",
+        a_delivery_that_is_never_settled_comes_again,
+    ),
+];
+
+/// Those that concern everybody at the broker.
+const ALONE: &[(&str, Check)] = &[
+    (
         "connections_that_an_operator_cuts_come_back",
         connections_that_an_operator_cuts_come_back,
     ),
     (
-        "a_delivery_that_is_never_settled_comes_again",
-        a_delivery_that_is_never_settled_comes_again,
-    ),
-    (
         "a_broker_in_alarm_is_told_and_can_still_be_drained",
         a_broker_in_alarm_is_told_and_can_still_be_drained,
-    ),
-    (
-        "a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on",
-        a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on,
     ),
 ];
 
@@ -73,23 +74,44 @@ fn run() -> Result<(), Failed> {
     let Some(broker) = require::or_ignored(broker) else {
         return Ok(());
     };
-    let mut failed = Vec::new();
-    for (name, check) in CHECKS {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
-        let started = Instant::now();
-        let outcome = check(&broker, &runtime);
-        println!("rabbitmq::doors::{name}: {outcome:?} ({:?})", started.elapsed());
-        if let Err(why) = outcome {
-            failed.push(format!("{name}: {why}"));
-        }
+    let mut failed = all_at_once("doors", CHECKS, &broker);
+    for (name, check) in ALONE {
+        failed.extend(one("doors", name, *check, &broker));
     }
     if failed.is_empty() {
         return Ok(());
     }
     Err(failed.join("\n").into())
+}
+
+/// Runs checks at the same time; returns what failed.
+pub(crate) fn all_at_once(trial: &str, checks: &[(&str, Check)], broker: &RabbitMq) -> Vec<String> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = checks
+            .iter()
+            .map(|(name, check)| (name, scope.spawn(move || one(trial, name, *check, broker))))
+            .collect();
+        let ended = running.into_iter().map(|(name, running)| match running.join() {
+            Ok(failed) => failed,
+            Err(_) => Some(format!("{name}: it panicked")),
+        });
+        ended.flatten().collect()
+    })
+}
+
+/// Runs one check; returns how it failed.
+pub(crate) fn one(trial: &str, name: &str, check: Check, broker: &RabbitMq) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let started = Instant::now();
+    let outcome = match runtime {
+        Ok(runtime) => check(broker, &runtime),
+        Err(error) => Err(error.into()),
+    };
+    println!("rabbitmq::{trial}::{name}: {outcome:?} ({:?})", started.elapsed());
+    outcome.err().map(|why| format!("{name}: {why}"))
 }
 
 fn ensure(is_so: bool, what: impl Into<String>) -> Outcome {
@@ -625,7 +647,7 @@ fn a_broker_in_alarm_is_told_and_can_still_be_drained(
 }
 
 /// What a full disk must not cost: a message that somebody was told is kept.
-fn a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on(
+pub(crate) fn a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on(
     broker: &RabbitMq,
     runtime: &tokio::runtime::Runtime,
 ) -> Outcome {

@@ -15,9 +15,10 @@ use muster_runtime::{Tasks, clock};
 use muster_testkit::proxy::{Proxy, Way};
 use muster_testkit::{RabbitMq, require};
 
+use crate::doors::{Check, a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on, all_at_once, one};
+
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Outcome<T = ()> = Result<T, Failure>;
-type Check = fn(&RabbitMq, &tokio::runtime::Runtime) -> Outcome;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const CHECKS: &[(&str, Check)] = &[
@@ -53,36 +54,18 @@ fn run() -> Result<(), Failed> {
     let Some(broker) = require::or_ignored(RabbitMq::start()) else {
         return Ok(());
     };
-    let broker = &broker;
-    let failed: Vec<String> = std::thread::scope(|scope| {
-        let running: Vec<_> = CHECKS
-            .iter()
-            .map(|(name, check)| (name, scope.spawn(move || one(name, *check, broker))))
-            .collect();
-        let ended = running.into_iter().map(|(name, running)| (name, running.join()));
-        ended
-            .filter_map(|(name, ended)| match ended {
-                Ok(Ok(())) => None,
-                Ok(Err(why)) => Some(format!("{name}: {why}")),
-                Err(_) => Some(format!("{name}: it panicked")),
-            })
-            .collect()
-    });
+    let mut failed = all_at_once("faults", CHECKS, &broker);
+    // It concerns everybody at the broker.
+    failed.extend(one(
+        "faults",
+        "a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on",
+        a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on,
+        &broker,
+    ));
     if failed.is_empty() {
         return Ok(());
     }
     Err(failed.join("\n").into())
-}
-
-fn one(name: &str, check: Check, broker: &RabbitMq) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()?;
-    let started = Instant::now();
-    let outcome = check(broker, &runtime);
-    println!("rabbitmq::faults::{name}: {outcome:?} ({:?})", started.elapsed());
-    outcome
 }
 
 fn ensure(is_so: bool, what: impl Into<String>) -> Outcome {
