@@ -16,7 +16,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use muster_cache::contract::{Fixture, UNSUPPORTED, cases};
+use muster_cache::contract::{Case, Fixture, UNSUPPORTED, cases};
+use parking_lot::Mutex;
 
 /// Makes a fixture, and starts its servers; None where they are not installed.
 type Make = fn() -> Option<Arc<dyn Fixture>>;
@@ -28,6 +29,44 @@ const ADAPTERS: &[(&str, Make)] = &[
     ("redis-cluster", fixtures::redis_cluster),
     ("memcached", fixtures::memcached),
 ];
+
+/// A cluster takes seconds to start: its cases share one, so many at a time, and those that end it have one each.
+/// `MUSTER_TEST_CASE=word` runs those whose names hold that word.
+const SHARED: (&str, usize) = ("redis-cluster", 4);
+
+fn on_a_shared_one(name: &str, make: Make, at_a_time: usize) -> Result<(), Failed> {
+    let Some(fixture) = make() else { return Ok(()) };
+    let word = word();
+    let chosen = cases().into_iter().filter(|case| case.name.contains(&word));
+    let waiting: Mutex<Vec<Case>> = Mutex::new(chosen.rev().collect());
+    let failed: Mutex<Vec<String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..at_a_time {
+            scope.spawn(|| {
+                loop {
+                    let case = waiting.lock().pop();
+                    let Some(case) = case else { break };
+                    let started = std::time::Instant::now();
+                    let outcome = case.check(&fixture);
+                    println!("{name}::{}: {outcome:?} ({:?})", case.name, started.elapsed());
+                    if let Err(why) = outcome {
+                        failed.lock().push(format!("{name}::{}: {why}", case.name));
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{} cases failed:\n{}", failed.len(), failed.join("\n")).into())
+}
+
+#[expect(clippy::disallowed_methods, reason = "which cases is asked from outside")]
+fn word() -> String {
+    std::env::var("MUSTER_TEST_CASE").unwrap_or_default()
+}
 
 /// Checks that the table of what is unsupported names adapters and cases that there are.
 fn the_table_names_what_is_there() -> Result<(), Failed> {
@@ -46,6 +85,13 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for (adapter, make) in ADAPTERS {
+        if *adapter == SHARED.0 {
+            trials.push(Trial::test(
+                format!("{adapter}::every_case_on_one_cluster"),
+                || on_a_shared_one(adapter, *make, SHARED.1),
+            ));
+            continue;
+        }
         for case in cases() {
             trials.push(Trial::test(format!("{adapter}::{}", case.name), move || {
                 let Some(fixture) = make() else { return Ok(()) };

@@ -46,6 +46,9 @@ pub trait Queue: Send + Sync + 'static {
     /// Opens a consumer that holds at most `prefetch` unacknowledged messages. Messages of a queue go to
     /// its consumers in turn (fair dispatch); higher priority first. Dropping the consumer puts what it
     /// had not settled back, marked redelivered.
+    ///
+    /// A consumer outlives connections to the engine: it goes on by itself when the engine is there again. But for
+    /// one of an `auto_delete` queue, which may have gone with the connection: see [`Consumer::next`].
     async fn consume(&self, queue: &str, prefetch: u32) -> Result<Box<dyn Consumer>, Error>;
 
     /// Returns how many messages wait in a queue, without those that a consumer holds.
@@ -68,8 +71,12 @@ pub trait Queue: Send + Sync + 'static {
 /// A stream of deliveries. Settle each with [`Settler::ack`] or [`Settler::reject`].
 #[async_trait]
 pub trait Consumer: Send {
-    /// Returns the next delivery; None when the queue was deleted or closed. Cancel-safe: a delivery is
-    /// either returned or still in the queue.
+    /// Returns the next delivery; None when the queue was deleted or closed, from then on for ever. Cancel-safe: a
+    /// delivery is either returned or still in the queue.
+    ///
+    /// None also where the connection to the engine was lost, or the engine ended the consumer, and the queue is an
+    /// `auto_delete` one that was declared here: it may be gone, and what was published since then has reached nobody.
+    /// Who listens declares it anew, binds it, consumes, and then reads elsewhere what it has missed.
     async fn next(&mut self) -> Option<Delivery>;
 
     /// Changes how many unacknowledged messages this consumer may hold.

@@ -31,7 +31,7 @@ pub enum ExchangeKind {
 pub struct QueueOptions {
     /// Survives the engine's restart.
     pub durable: bool,
-    /// Deleted when its last consumer goes.
+    /// Deleted when its last consumer goes; also when that one's connection is lost, with which the consumer ends.
     pub auto_delete: bool,
     /// The highest priority that it tells apart; 0: none.
     pub max_priority: u8,

@@ -5,6 +5,9 @@ mod broken;
 #[cfg(feature = "rabbitmq")]
 #[path = "contract/doors.rs"]
 mod doors;
+#[cfg(feature = "rabbitmq")]
+#[path = "contract/faults.rs"]
+mod faults;
 #[path = "contract/lessons.rs"]
 mod lessons;
 #[cfg(feature = "rabbitmq")]
@@ -71,7 +74,9 @@ fn main() -> ExitCode {
         }
     }
     #[cfg(feature = "rabbitmq")]
-    trials.extend(rabbitmq::trials().into_iter().chain(doors::trials()));
+    for more in [rabbitmq::trials(), doors::trials(), faults::trials()] {
+        trials.extend(more);
+    }
 
     trials.extend(broken::trials().into_iter().chain(lessons::trials()));
     trials.push(Trial::test("the_table_names_what_is_there", move || {

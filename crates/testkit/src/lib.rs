@@ -12,8 +12,10 @@ pub mod openmetrics;
 pub mod ports;
 mod private;
 pub mod proc;
+pub mod proxy;
 pub mod rabbitmq;
 pub mod require;
+mod scripted;
 pub mod sshd;
 pub mod wait;
 
@@ -22,5 +24,7 @@ pub use database::{Disk, MariaDb, Postgres};
 pub use error::{Error, Missing, Result};
 pub use home::Home;
 pub use keys::KeyKind;
+pub use proxy::Proxy;
 pub use rabbitmq::RabbitMq;
+pub use scripted::Scripted;
 pub use sshd::Sshd;

@@ -1,6 +1,7 @@
 //! What is one engine's alone: how it is reached, what it refuses, and how that is said.
 
 mod memcached;
+mod network;
 mod redis;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ const LONG: std::time::Duration = std::time::Duration::from_secs(3600);
 pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = redis::trials();
     trials.extend(memcached::trials());
+    trials.extend(network::trials());
     trials
 }
 

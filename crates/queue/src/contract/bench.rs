@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use muster_model::ErrorKind;
 use muster_runtime::Tasks;
 use muster_runtime::clock::{deadline, sleep};
 
-use super::Outcome;
+use super::{Case, Outcome};
 use crate::error::Error;
 use crate::port::{Consumer, Queue};
 use crate::types::{Delivery, Message, QueueOptions};
@@ -55,6 +56,7 @@ pub struct Bench {
     pub tasks: Tasks,
     fixture: Arc<dyn Fixture>,
     namespace: String,
+    ending: Option<Ending>,
 }
 
 impl Bench {
@@ -63,8 +65,8 @@ impl Bench {
     /// # Errors
     ///
     /// Where the adapter cannot be opened.
-    pub async fn open(fixture: Arc<dyn Fixture>, case: &str) -> Result<Self, Error> {
-        let namespace = format!("{case}-{}", std::process::id());
+    pub async fn open(fixture: Arc<dyn Fixture>, case: &Case) -> Result<Self, Error> {
+        let namespace = format!("{}-{}", case.name, std::process::id());
         let tasks = Tasks::new();
         let queue = fixture.open(&namespace, &tasks).await?;
         Ok(Self {
@@ -72,6 +74,7 @@ impl Bench {
             tasks,
             fixture,
             namespace,
+            ending: case.ending,
         })
     }
 
@@ -88,6 +91,10 @@ impl Bench {
 
     /// Ends the engine.
     pub(super) async fn end(&self, how: Ending) -> Result<(), Error> {
+        if self.ending != Some(how) {
+            let why = "end the engine: the list of cases says something else of this one";
+            return Err(Error::new(ErrorKind::Internal, why));
+        }
         self.fixture.end(&self.namespace, how).await
     }
 

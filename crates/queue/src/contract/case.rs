@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::bench::{Bench, Fixture};
+use super::bench::{Bench, Ending, Fixture};
 use crate::types::Capabilities;
 
 /// Pairs of an adapter and a case that it cannot pass, because a capability is missing.
@@ -15,6 +15,11 @@ pub const UNSUPPORTED: &[(&str, &str)] = &[
     ("memory", "what_was_confirmed_survives_a_kill_under_load"),
     ("memory", "a_consumer_goes_on_after_a_restart"),
     ("memory", "a_consumer_goes_on_after_a_kill"),
+    (
+        "memory",
+        "a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart",
+    ),
+    ("memory", "a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill"),
     ("memory", "what_was_acknowledged_does_not_come_again"),
     ("memory", "what_was_declared_is_there_again_after_a_restart"),
     ("memory", "calls_go_on_after_a_restart"),
@@ -58,11 +63,25 @@ pub struct Case {
     pub need: Need,
     /// It is about threads: it runs on several, in real time.
     pub threads: bool,
+    /// How it ends the engine, which it does once, and starts it again. Cases that end it in the same way may share one
+    /// that goes down for all of them at the same moment.
+    pub ending: Option<Ending>,
     run: fn(Bench) -> Pin<Box<dyn Future<Output = Outcome> + Send>>,
 }
 
 /// Lists the cases of a module; a function that is forgotten is one that the compiler calls unused.
 macro_rules! list {
+    ($list:ident, $need:ident, $ending:ident: $($name:ident),* $(,)?) => {
+        pub(super) const $list: &[$crate::contract::Case] = &[$(
+            $crate::contract::case::case(
+                stringify!($name),
+                $crate::contract::Need::$need,
+                false,
+                |bench| Box::pin($name(bench)),
+            )
+            .that_ends_the_engine($crate::contract::Ending::$ending)
+        ),*];
+    };
     ($need:ident, $threads:literal: $($name:ident),* $(,)?) => {
         pub(super) const CASES: &[$crate::contract::Case] = &[$(
             $crate::contract::case::case(
@@ -87,6 +106,7 @@ pub(super) const fn case(
         name,
         need,
         threads,
+        ending: None,
         run,
     }
 }
@@ -102,13 +122,19 @@ pub fn cases() -> Vec<Case> {
         super::lifecycle::CASES,
         super::calls::CASES,
         super::load::CASES,
-        super::outage::CASES,
+        super::outage::ORDERLY,
+        super::outage::KILLED,
         super::sharing::SHARED,
     ]
     .concat()
 }
 
 impl Case {
+    pub(super) const fn that_ends_the_engine(mut self, how: Ending) -> Self {
+        self.ending = Some(how);
+        self
+    }
+
     /// Runs the case on an adapter and compares how it ended with [`UNSUPPORTED`].
     ///
     /// # Errors
@@ -139,10 +165,10 @@ impl Case {
             builder.start_paused(true);
         }
         let runtime = builder.enable_all().build().map_err(|error| error.to_string())?;
-        let (run, name) = (self.run, self.name);
+        let (run, case) = (self.run, *self);
         let fixture = Arc::clone(fixture);
         runtime.block_on(async move {
-            let bench = Bench::open(fixture, name)
+            let bench = Bench::open(fixture, &case)
                 .await
                 .map_err(|error| error.to_string())?;
             let capabilities = bench.queue.capabilities();

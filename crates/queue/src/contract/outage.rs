@@ -6,24 +6,31 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::ErrorKind::{OutcomeUnknown, Unavailable};
+use muster_model::ErrorKind::{NotFound, OutcomeUnknown, Unavailable};
+use muster_runtime::CancellationToken;
 use muster_runtime::clock::{deadline, sleep};
+use tokio::sync::watch;
 
-use super::bench::{Bench, Ending, ensure, expect, expect_nothing, take, text};
+use super::bench::{Bench, Ending, ensure, ensure_kind, expect, expect_end, expect_nothing, take, text};
 use super::case::{Outcome, list};
 use crate::error::Error;
-use crate::port::Queue;
+use crate::port::{Consumer, Queue};
 use crate::types::{ExchangeKind, Message, QueueOptions};
 
-list!(Durable, false:
+list!(ORDERLY, Durable, Orderly:
     persistent_messages_survive_a_restart,
-    persistent_messages_survive_a_kill,
     what_was_confirmed_survives_a_restart_under_load,
-    what_was_confirmed_survives_a_kill_under_load,
     a_consumer_goes_on_after_a_restart,
-    a_consumer_goes_on_after_a_kill,
-    what_was_acknowledged_does_not_come_again,
+    a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart,
     what_was_declared_is_there_again_after_a_restart,
+);
+
+list!(KILLED, Durable, Killed:
+    persistent_messages_survive_a_kill,
+    what_was_confirmed_survives_a_kill_under_load,
+    a_consumer_goes_on_after_a_kill,
+    a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill,
+    what_was_acknowledged_does_not_come_again,
     calls_go_on_after_a_restart,
     an_engine_that_is_away_is_unavailable_in_bounded_time,
 );
@@ -104,64 +111,69 @@ async fn what_was_confirmed_survives_a_kill_under_load(bench: Bench) -> Outcome 
     under_load(bench, Ending::Killed).await
 }
 
+/// How many batches are confirmed on each queue, at least, and how many of them after the engine was there again.
 const BATCHES: usize = 60;
+const AFTERWARDS: usize = 20;
 const BATCH: usize = 20;
+/// Between two batches: how much is published does not hang on how long the engine is ended.
+const PACE: Duration = Duration::from_millis(20);
 
-/// Publishes all the time, and keeps what was confirmed. What failed is not sent again.
+/// Publishes until it is told that it is enough, and keeps what was confirmed. What failed is not sent again.
 async fn publish_on(
     queue: Arc<dyn Queue>,
     name: &'static str,
-    confirmed: tokio::sync::mpsc::Sender<Vec<String>>,
+    confirmed: watch::Sender<Vec<String>>,
+    enough: CancellationToken,
 ) {
-    let mut good = 0;
     let mut number = 0;
-    while good < BATCHES {
+    while !enough.is_cancelled() {
         let texts: Vec<String> = (0..BATCH).map(|at| format!("{}", number * BATCH + at)).collect();
         number += 1;
         let messages = texts.iter().map(|text| persistent(name, text.clone())).collect();
         match queue.publish("", messages).await {
-            Ok(()) => {
-                good += 1;
-                assert!(confirmed.send(texts).await.is_ok());
-            }
+            Ok(()) => confirmed.send_modify(|all| all.extend(texts)),
             Err(error) => {
                 let is_allowed = [OutcomeUnknown, Unavailable].contains(&error.kind);
                 assert!(is_allowed, "{error}");
-                sleep(Duration::from_millis(20)).await;
             }
         }
+        sleep(PACE).await;
     }
 }
 
 async fn under_load(bench: Bench, how: Ending) -> Outcome {
     let queues = [("work", durable()), ("urgent", urgent())];
+    let enough = CancellationToken::new();
     let mut heard = Vec::new();
     for (queue, options) in queues {
         bench.queue.declare_queue(queue, options).await?;
-        let (tx, rx) = tokio::sync::mpsc::channel(BATCHES);
-        bench
-            .tasks
-            .spawn("publishes", publish_on(Arc::clone(&bench.queue), queue, tx));
+        let (tx, rx) = watch::channel(Vec::new());
+        let publishing = publish_on(Arc::clone(&bench.queue), queue, tx, enough.clone());
+        bench.tasks.spawn("publishes", publishing);
         heard.push((queue, rx));
     }
     // It happens in the middle of the work.
-    let mut confirmed: Vec<Vec<String>> = vec![Vec::new(); heard.len()];
-    for (at, (_, rx)) in heard.iter_mut().enumerate() {
-        confirmed[at].extend(rx.recv().await.ok_or("the publisher ended")?);
+    for (_, confirmed) in &mut heard {
+        confirmed.wait_for(|texts| !texts.is_empty()).await?;
     }
     bench.restart(how).await?;
-    for (at, (_, rx)) in heard.iter_mut().enumerate() {
-        while let Some(texts) = deadline(BACK_WITHIN, rx.recv())
+    for (_, confirmed) in &mut heard {
+        let so_far = confirmed.borrow().len();
+        let all = (BATCHES * BATCH).max(so_far + AFTERWARDS * BATCH);
+        deadline(BACK_WITHIN, confirmed.wait_for(|texts| texts.len() >= all))
             .await
-            .map_err(|_| "publishing does not go on")?
-        {
-            confirmed[at].extend(texts);
-        }
+            .map_err(|_| "publishing does not go on")??;
+    }
+    enough.cancel();
+    for (_, confirmed) in &mut heard {
+        // Until the publisher has gone.
+        while confirmed.changed().await.is_ok() {}
     }
     let again = bench.open_again().await?;
-    for (at, (queue, _)) in heard.iter().enumerate() {
-        let mut missing: BTreeSet<String> = confirmed[at].iter().cloned().collect();
-        ensure(missing.len() == BATCHES * BATCH, "every batch was confirmed once")?;
+    for (queue, confirmed) in &heard {
+        let confirmed = confirmed.borrow().clone();
+        let mut missing: BTreeSet<String> = confirmed.iter().cloned().collect();
+        ensure(missing.len() == confirmed.len(), "every batch was confirmed once")?;
         let mut consumer = again.consume(queue, 500).await?;
         let settler = consumer.settler();
         let mut seen = BTreeSet::new();
@@ -226,6 +238,63 @@ async fn go_on(bench: Bench, how: Ending) -> Outcome {
     Ok(())
 }
 
+async fn a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart(bench: Bench) -> Outcome {
+    listen_again(bench, Ending::Orderly).await
+}
+
+async fn a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill(bench: Bench) -> Outcome {
+    listen_again(bench, Ending::Killed).await
+}
+
+/// Declares a queue that goes with its consumer, and hears by it what is told.
+async fn listen(queue: &Arc<dyn Queue>) -> Result<Box<dyn Consumer>, Error> {
+    queue.declare_exchange("events", ExchangeKind::Topic).await?;
+    let passing = QueueOptions {
+        auto_delete: true,
+        ..QueueOptions::default()
+    };
+    queue.declare_queue("listener", passing).await?;
+    queue.bind("listener", "events", "task.#", &[]).await?;
+    queue.consume("listener", 10).await
+}
+
+/// Who listens must not believe that nothing was told while nobody could hear it.
+async fn listen_again(bench: Bench, how: Ending) -> Outcome {
+    let mut consumer = listen(&bench.queue).await?;
+    bench.publish("events", "task.1", &["before"]).await?;
+    // One that is held, and goes with the rest.
+    expect(&mut consumer, &["before"]).await?;
+    bench.restart(how).await?;
+    let other = until_done(|| bench.open_again()).await?;
+    until_done(|| other.publish("events", vec![Message::new("task.1", "unheard")])).await?;
+    deadline(BACK_WITHIN, expect_end(&mut consumer))
+        .await
+        .map_err(|_| "the consumer never ends")??;
+    until_done(|| bench.queue.ping()).await?;
+    ensure_kind(other.depth("listener").await, NotFound)?;
+    ensure(consumer.next().await.is_none(), "an end is an end")?;
+    let mut again = until_done(|| listen(&bench.queue)).await?;
+    // The older one is dropped only now: that changes nothing for the newer one.
+    drop(consumer);
+    other
+        .publish("events", vec![Message::new("task.2", "after")])
+        .await?;
+    let heard = expect(&mut again, &["after"]).await?;
+    again.settler().ack(&[heard[0].tag]).await?;
+    expect_nothing(&mut again).await?;
+    drop(again);
+    let gone = async {
+        while other.depth("listener").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    deadline(BACK_WITHIN, gone)
+        .await
+        .map_err(|_| "the queue outlives its consumer")?;
+    other.close().await;
+    Ok(())
+}
+
 /// An engine need not say when it has noted an acknowledgement. With a prefetch of 1 it shows: the next one comes.
 async fn what_was_acknowledged_does_not_come_again(bench: Bench) -> Outcome {
     bench.queue.declare_queue("work", durable()).await?;
@@ -258,11 +327,10 @@ async fn what_was_declared_is_there_again_after_a_restart(bench: Bench) -> Outco
         .queue
         .declare_exchange("events", ExchangeKind::Topic)
         .await?;
-    let passing = QueueOptions {
-        auto_delete: true,
-        ..QueueOptions::default()
-    };
-    bench.queue.declare_queue("watcher", passing).await?;
+    bench
+        .queue
+        .declare_queue("watcher", QueueOptions::default())
+        .await?;
     bench.queue.bind("watcher", "events", "task.#", &[]).await?;
     let mut consumer = bench.queue.consume("watcher", 10).await?;
     bench.publish("events", "task.1", &["before"]).await?;

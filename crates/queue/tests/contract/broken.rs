@@ -3,7 +3,7 @@
 //! They stand on the embedded queue. What they add, and the faultless one shows that it is right, is an engine that
 //! lives apart from its clients and can go down.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +43,8 @@ enum Fault {
     LosesOneAtARestart,
     /// After a restart, consumers hear nothing more.
     ForgetsConsumersAtARestart,
+    /// What was told while nobody could hear it is passed over in silence.
+    GoesOnAsIfNothingWasMissed,
     /// A tag of before the restart settles what has it now.
     TrustsOldTags,
     /// While the engine is away, calls wait for it for ever.
@@ -70,6 +72,14 @@ const FAULTS: &[(Fault, &str)] = &[
     (
         Fault::ForgetsConsumersAtARestart,
         "a_consumer_goes_on_after_a_kill",
+    ),
+    (
+        Fault::GoesOnAsIfNothingWasMissed,
+        "a_consumer_of_a_queue_that_went_with_it_ends_at_a_restart",
+    ),
+    (
+        Fault::GoesOnAsIfNothingWasMissed,
+        "a_consumer_of_a_queue_that_went_with_it_ends_at_a_kill",
     ),
     (Fault::TrustsOldTags, "a_consumer_goes_on_after_a_restart"),
     (
@@ -120,6 +130,8 @@ struct Engine {
     /// How often it has been started; None while it is down.
     life: watch::Sender<Option<u64>>,
     queues: Mutex<Vec<String>>,
+    /// Those that go with their consumers.
+    passing: Mutex<HashSet<String>>,
     published: AtomicU64,
     lives: AtomicU64,
 }
@@ -166,6 +178,7 @@ impl Fixture for Engines {
                     fault: self.fault,
                     life: watch::Sender::new(Some(1)),
                     queues: Mutex::default(),
+                    passing: Mutex::default(),
                     published: AtomicU64::new(0),
                     lives: AtomicU64::new(1),
                 });
@@ -255,10 +268,15 @@ impl Queue for Door {
     }
 
     async fn declare_queue(&self, name: &str, options: QueueOptions) -> Result<(), Error> {
+        let is_passing = options.auto_delete;
         self.enter("declare queue")
             .await?
             .declare_queue(name, options)
             .await?;
+        if is_passing {
+            let mut passing = self.engine.passing.lock().unwrap_or_else(PoisonError::into_inner);
+            passing.insert(name.to_owned());
+        }
         let mut queues = self.engine.queues.lock().unwrap_or_else(PoisonError::into_inner);
         queues.push(name.to_owned());
         Ok(())
@@ -305,6 +323,12 @@ impl Queue for Door {
             prefetch
         };
         let consumer = inner.consume(queue, many).await?;
+        let is_passing = self
+            .engine
+            .passing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(queue);
         let place = Arc::new(Place {
             engine: Arc::clone(&self.engine),
             settler: Mutex::new((1, consumer.settler())),
@@ -315,7 +339,8 @@ impl Queue for Door {
             queue: queue.to_owned(),
             prefetch: many,
             life: self.engine.life.borrow().unwrap_or_default(),
-            consumer,
+            is_passing,
+            consumer: Some(consumer),
             place,
             closed: self.closed.clone(),
         }))
@@ -367,12 +392,14 @@ struct Place {
 
 const LIVES: u64 = 1 << 32;
 
-/// A consumer that goes on when the engine is there again.
+/// A consumer that goes on when the engine is there again, where its queue is.
 struct Client {
     queue: String,
     prefetch: u32,
     life: u64,
-    consumer: Box<dyn Consumer>,
+    is_passing: bool,
+    /// None after the end.
+    consumer: Option<Box<dyn Consumer>>,
     place: Arc<Place>,
     closed: CancellationToken,
 }
@@ -387,7 +414,12 @@ impl Consumer for Client {
                 () = self.closed.cancelled() => return None,
                 now = life.wait_for(Option::is_some) => (*now.ok()?).unwrap_or_default(),
             };
-            if now != self.life && self.place.engine.fault != Fault::ForgetsConsumersAtARestart {
+            let fault = self.place.engine.fault;
+            if now != self.life && self.is_passing && fault != Fault::GoesOnAsIfNothingWasMissed {
+                self.consumer = None;
+                return None;
+            }
+            if now != self.life && fault != Fault::ForgetsConsumersAtARestart {
                 // What was held on the older connection goes back as that one goes.
                 let fresh = self
                     .place
@@ -396,26 +428,26 @@ impl Consumer for Client {
                     .consume(&self.queue, self.prefetch)
                     .await
                     .ok()?;
-                self.consumer = fresh;
                 self.life = now;
                 let mut settler = self.place.settler.lock().unwrap_or_else(PoisonError::into_inner);
-                *settler = (settler.0 + 1, self.consumer.settler());
+                *settler = (settler.0 + 1, fresh.settler());
+                self.consumer = Some(fresh);
                 self.place
                     .counted
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
                     .clear();
             }
+            let consumer = self.consumer.as_mut()?;
             let delivery = tokio::select! {
                 biased;
                 () = self.closed.cancelled() => return None,
                 _ = life.wait_for(|life| *life != Some(now)) => continue,
-                delivery = self.consumer.next(), if now == self.life => delivery,
+                delivery = consumer.next(), if now == self.life => delivery,
             };
             let mut delivery = delivery?;
-            let fault = self.place.engine.fault;
             if fault == Fault::AcknowledgesByItself {
-                let _ = self.consumer.settler().ack(&[delivery.tag]).await;
+                let _ = consumer.settler().ack(&[delivery.tag]).await;
             }
             if fault == Fault::ForgetsRedelivery {
                 delivery.redelivered = false;
@@ -441,7 +473,9 @@ impl Consumer for Client {
 
     fn set_prefetch(&mut self, prefetch: u32) {
         self.prefetch = prefetch;
-        self.consumer.set_prefetch(prefetch);
+        if let Some(consumer) = &mut self.consumer {
+            consumer.set_prefetch(prefetch);
+        }
     }
 
     fn settler(&self) -> Arc<dyn Settler> {

@@ -11,13 +11,14 @@ use muster_queue::{Error, ExchangeKind, Message, Queue, QueueOptions, open};
 use muster_runtime::{Tasks, clock};
 use muster_testkit::{RabbitMq, require};
 
-type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
-type Check = fn(&RabbitMq, &tokio::runtime::Runtime) -> Outcome;
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Check = fn(&RabbitMq, &tokio::runtime::Runtime) -> Outcome;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The broker's patience with those who take and do not settle.
 const SETTLED_WITHIN: Duration = Duration::from_secs(6);
 
+/// Those that leave each other alone.
 const CHECKS: &[(&str, Check)] = &[
     ("wrong_doors_are_named", wrong_doors_are_named),
     (
@@ -43,12 +44,16 @@ const CHECKS: &[(&str, Check)] = &[
         tls_needs_the_right_certificates,
     ),
     (
-        "connections_that_an_operator_cuts_come_back",
-        connections_that_an_operator_cuts_come_back,
-    ),
-    (
         "a_delivery_that_is_never_settled_comes_again",
         a_delivery_that_is_never_settled_comes_again,
+    ),
+];
+
+/// Those that concern everybody at the broker.
+const ALONE: &[(&str, Check)] = &[
+    (
+        "connections_that_an_operator_cuts_come_back",
+        connections_that_an_operator_cuts_come_back,
     ),
     (
         "a_broker_in_alarm_is_told_and_can_still_be_drained",
@@ -69,23 +74,44 @@ fn run() -> Result<(), Failed> {
     let Some(broker) = require::or_ignored(broker) else {
         return Ok(());
     };
-    let mut failed = Vec::new();
-    for (name, check) in CHECKS {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()?;
-        let started = Instant::now();
-        let outcome = check(&broker, &runtime);
-        println!("rabbitmq::doors::{name}: {outcome:?} ({:?})", started.elapsed());
-        if let Err(why) = outcome {
-            failed.push(format!("{name}: {why}"));
-        }
+    let mut failed = all_at_once("doors", CHECKS, &broker);
+    for (name, check) in ALONE {
+        failed.extend(one("doors", name, *check, &broker));
     }
     if failed.is_empty() {
         return Ok(());
     }
     Err(failed.join("\n").into())
+}
+
+/// Runs checks at the same time; returns what failed.
+pub(crate) fn all_at_once(trial: &str, checks: &[(&str, Check)], broker: &RabbitMq) -> Vec<String> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = checks
+            .iter()
+            .map(|(name, check)| (name, scope.spawn(move || one(trial, name, *check, broker))))
+            .collect();
+        let ended = running.into_iter().map(|(name, running)| match running.join() {
+            Ok(failed) => failed,
+            Err(_) => Some(format!("{name}: it panicked")),
+        });
+        ended.flatten().collect()
+    })
+}
+
+/// Runs one check; returns how it failed.
+pub(crate) fn one(trial: &str, name: &str, check: Check, broker: &RabbitMq) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let started = Instant::now();
+    let outcome = match runtime {
+        Ok(runtime) => check(broker, &runtime),
+        Err(error) => Err(error.into()),
+    };
+    println!("rabbitmq::{trial}::{name}: {outcome:?} ({:?})", started.elapsed());
+    outcome.err().map(|why| format!("{name}: {why}"))
 }
 
 fn ensure(is_so: bool, what: impl Into<String>) -> Outcome {
@@ -156,18 +182,18 @@ fn wrong_doors_are_named(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -
         (
             url.replace(password, "wrongpassword"),
             ErrorKind::Denied,
-            "user or the password",
+            "user or the password: look at the URL",
         ),
         (
             url.replace(vhost, "nowhere"),
             ErrorKind::NotFound,
-            "virtual host 'nowhere'",
+            "virtual host 'nowhere': there is no such virtual host: look at the end of the URL",
         ),
         (stranger, ErrorKind::Denied, "set_permissions"),
         (
             "amqp://u:secretword@127.0.0.1:1/x".to_owned(),
             ErrorKind::Unavailable,
-            "127.0.0.1:1",
+            "127.0.0.1:1: it cannot be reached: look at the host and the port",
         ),
         (
             "amqp://u:secretword@no-such-host.invalid/x".to_owned(),
@@ -495,10 +521,17 @@ fn connections_that_an_operator_cuts_come_back(
             auto_delete: true,
             ..QueueOptions::default()
         };
-        queue.declare_queue("q", passing).await?;
+        queue.declare_queue("q", QueueOptions::default()).await?;
         let mut consumer = queue.consume("q", 1).await?;
         for round in 0..3 {
+            queue.declare_queue("passing", passing.clone()).await?;
+            let mut listener = queue.consume("passing", 1).await?;
             broker.cut_connections()?;
+            let end = clock::deadline(PATIENCE, listener.next()).await;
+            ensure(
+                matches!(end, Ok(None)),
+                "who listens is told that something may be missing",
+            )?;
             let started = Instant::now();
             loop {
                 match queue
@@ -516,6 +549,13 @@ fn connections_that_an_operator_cuts_come_back(
             let next = next.ok_or("the end")?;
             ensure(next.message.body == format!("{round}"), "the consumer goes on")?;
             consumer.settler().ack(&[next.tag]).await?;
+            let started = Instant::now();
+            while queue.depth("passing").await.map_err(|error| error.kind) != Err(ErrorKind::NotFound) {
+                ensure(
+                    started.elapsed() < PATIENCE,
+                    "what went with the connection is not made again for nobody",
+                )?;
+            }
         }
         Ok(())
     })
@@ -603,5 +643,75 @@ fn a_broker_in_alarm_is_told_and_can_still_be_drained(
                 return Ok(());
             }
         }
+    })
+}
+
+/// What a full disk must not cost: a message that somebody was told is kept.
+pub(crate) fn a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on(
+    broker: &RabbitMq,
+    runtime: &tokio::runtime::Runtime,
+) -> Outcome {
+    with(runtime, &broker.fresh_vhost()?, async |queue| {
+        let kept = QueueOptions {
+            durable: true,
+            ..QueueOptions::default()
+        };
+        queue.declare_queue("q", kept).await?;
+        let message = |text: &str| Message {
+            persistent: true,
+            ..Message::new("q", text.to_owned())
+        };
+        queue.publish("", vec![message("before")]).await?;
+        let mut confirmed = vec!["before".to_owned()];
+        let (mut unknown, mut not_done) = (Vec::new(), Vec::new());
+        broker.disk_alarm(true)?;
+        let started = Instant::now();
+        while not_done.is_empty() {
+            let text = format!("late {}", unknown.len() + confirmed.len());
+            match queue.publish("", vec![message(&text)]).await {
+                // The first may be taken before the broker says so.
+                Ok(()) => confirmed.push(text),
+                Err(error) => {
+                    let is_clear = error.operation.contains("alarm") && error.operation.contains("disk");
+                    ensure(is_clear, told(&error))?;
+                    match error.kind {
+                        ErrorKind::OutcomeUnknown => unknown.push(text),
+                        ErrorKind::Unavailable => not_done.push(text),
+                        kind => return Err(format!("{kind:?}").into()),
+                    }
+                }
+            }
+            ensure(started.elapsed() < PATIENCE * 2, "it is told in time")?;
+        }
+        ensure(
+            !confirmed.contains(&"late 3".to_owned()),
+            "it takes nothing in alarm",
+        )?;
+        queue.ping().await?;
+        // One that waits while the alarm ends goes through.
+        let (waited, ended) = futures_util::join!(queue.publish("", vec![message("waited")]), async {
+            broker.disk_alarm(false)
+        });
+        ended?;
+        waited.map_err(|error| told(&error))?;
+        confirmed.push("waited".to_owned());
+        let mut consumer = queue.consume("q", 100).await?;
+        let mut seen = Vec::new();
+        while !confirmed.iter().all(|text| seen.contains(text)) {
+            let delivery = clock::deadline(PATIENCE, consumer.next()).await;
+            let delivery = delivery
+                .map_err(|_| format!("of {confirmed:?} only {seen:?} are there"))?
+                .ok_or("the end")?;
+            consumer.settler().ack(&[delivery.tag]).await?;
+            let text = String::from_utf8_lossy(&delivery.message.body).into_owned();
+            ensure(!seen.contains(&text), format!("'{text}' is there once"))?;
+            let is_ours = confirmed.contains(&text) || unknown.contains(&text);
+            ensure(
+                is_ours,
+                format!("'{text}' of {not_done:?} was said not to be taken"),
+            )?;
+            seen.push(text);
+        }
+        Ok(())
     })
 }

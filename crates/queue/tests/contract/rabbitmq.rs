@@ -1,16 +1,17 @@
 //! RabbitMQ for the contract: one broker for many cases, each in a virtual host of its own.
 //!
 //! A broker takes seconds to start, and a process of the test runner runs one trial. So all cases that leave the broker
-//! alone are one trial, and those that restart it another; each says which cases failed. `MUSTER_TEST_CASE=name` runs
-//! those whose names hold that word.
+//! alone are one trial, and those that end it in the same way are one each: they run at the same time, and the broker
+//! goes down and comes back once for all of them. Each trial says which cases failed. `MUSTER_TEST_CASE=name` runs those
+//! whose names hold that word.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use libtest_mimic::{Failed, Trial};
 use muster_model::ErrorKind;
-use muster_queue::contract::{Case, Ending, Fixture, Need, cases};
+use muster_queue::contract::{Case, Ending, Fixture, cases};
 use muster_queue::{Error, Queue};
 use muster_runtime::Tasks;
 use muster_testkit::{RabbitMq, require};
@@ -22,6 +23,8 @@ const AT_A_TIME: usize = 4;
 struct Broker {
     server: Mutex<RabbitMq>,
     urls: Mutex<HashMap<String, String>>,
+    meeting: Mutex<Meeting>,
+    changed: Condvar,
 }
 
 impl Broker {
@@ -29,6 +32,8 @@ impl Broker {
         Ok(Self {
             server: Mutex::new(RabbitMq::start()?),
             urls: Mutex::default(),
+            meeting: Mutex::default(),
+            changed: Condvar::new(),
         })
     }
 
@@ -78,57 +83,128 @@ impl Fixture for OnRabbitMq {
         muster_queue::open(&url, tasks).await
     }
 
-    async fn end(&self, namespace: &str, how: Ending) -> Result<(), Error> {
-        let namespace = namespace.to_owned();
-        self.with(move |broker| {
-            let url = broker.url(&namespace)?;
-            let mut server = broker.server.lock().unwrap_or_else(PoisonError::into_inner);
-            match how {
-                Ending::Orderly => server.stop(),
-                Ending::Killed => {
-                    server.queues_are_on_disk(&url)?;
-                    server.kill();
-                    Ok(())
-                }
-            }
-        })
-        .await
+    async fn end(&self, _namespace: &str, _how: Ending) -> Result<(), Error> {
+        self.with(|broker| broker.meet(Moment::End)).await
     }
 
     async fn start(&self, _namespace: &str) -> Result<(), Error> {
-        self.with(|broker| {
-            let mut server = broker.server.lock().unwrap_or_else(PoisonError::into_inner);
-            server.start_again()
-        })
-        .await
+        self.with(|broker| broker.meet(Moment::Start)).await
+    }
+}
+
+/// When cases that end the broker wait for each other.
+#[derive(Clone, Copy, Debug)]
+enum Moment {
+    End,
+    Start,
+}
+
+/// Cases that run at the same time on one broker, which ends and starts for all of them at once: when each that is
+/// still running waits for it.
+#[derive(Debug, Default)]
+struct Meeting {
+    running: usize,
+    how: Option<Ending>,
+    gates: [Gate; 2],
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    waiting: usize,
+    /// How often it has been passed.
+    passed: usize,
+    outcome: Option<String>,
+}
+
+impl Broker {
+    /// Waits until all are there, and it is done.
+    fn meet(&self, moment: Moment) -> muster_testkit::Result<()> {
+        let mut meeting = self.meeting.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = meeting.gates[moment as usize].passed;
+        meeting.gates[moment as usize].waiting += 1;
+        self.pass(&mut meeting, moment);
+        while meeting.gates[moment as usize].passed == passed {
+            meeting = self.changed.wait(meeting).unwrap_or_else(PoisonError::into_inner);
+        }
+        match &meeting.gates[moment as usize].outcome {
+            None => Ok(()),
+            Some(why) => Err(muster_testkit::Error::Failed {
+                what: format!("{moment:?}"),
+                output: why.clone(),
+            }),
+        }
+    }
+
+    /// Waits for nobody any more who has ended.
+    fn leave(&self) {
+        let mut meeting = self.meeting.lock().unwrap_or_else(PoisonError::into_inner);
+        meeting.running -= 1;
+        for moment in [Moment::End, Moment::Start] {
+            self.pass(&mut meeting, moment);
+        }
+    }
+
+    fn pass(&self, meeting: &mut Meeting, moment: Moment) {
+        let running = meeting.running;
+        let how = meeting.how;
+        let gate = &mut meeting.gates[moment as usize];
+        if gate.waiting == 0 || gate.waiting < running {
+            return;
+        }
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        let done = match (moment, how) {
+            (Moment::Start, _) => server.start_again(),
+            (Moment::End, Some(Ending::Orderly)) => server.stop(),
+            (Moment::End, _) => server.queues_are_on_disk().map(|()| server.kill()),
+        };
+        gate.outcome = done.err().map(|error| error.to_string());
+        gate.waiting = 0;
+        gate.passed += 1;
+        self.changed.notify_all();
+    }
+}
+
+/// A case that runs, however it ends.
+struct Running<'a>(&'a Broker);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
 /// Returns the trials.
 pub(crate) fn trials() -> Vec<Trial> {
-    let restarts = |case: &Case| case.need == Need::Durable;
     vec![
-        Trial::test("rabbitmq::every_case_on_one_broker", move || {
-            run(|case| !restarts(case), AT_A_TIME)
+        Trial::test("rabbitmq::every_case_on_one_broker", || run(None, AT_A_TIME)),
+        Trial::test("rabbitmq::every_case_that_ends_the_broker", || {
+            run(Some(Ending::Orderly), usize::MAX)
         }),
-        Trial::test("rabbitmq::every_case_that_ends_the_broker", move || {
-            run(restarts, 1)
+        Trial::test("rabbitmq::every_case_that_kills_the_broker", || {
+            run(Some(Ending::Killed), usize::MAX)
         }),
     ]
 }
 
-/// Runs the chosen cases, so many at a time, and names those that fail.
-fn run(chosen: impl Fn(&Case) -> bool, at_a_time: usize) -> Result<(), Failed> {
+/// Runs the cases that end the broker in this way, so many at a time, and names those that fail.
+fn run(ending: Option<Ending>, at_a_time: usize) -> Result<(), Failed> {
     let Some(broker) = require::or_ignored(Broker::start()) else {
         return Ok(());
     };
-    let fixture: Arc<dyn Fixture> = Arc::new(OnRabbitMq(Arc::new(broker)));
     let word = word();
     let waiting: Vec<Case> = cases()
         .into_iter()
-        .filter(|case| chosen(case) && case.name.contains(&word))
+        .filter(|case| case.ending == ending && case.name.contains(&word))
         .rev()
         .collect();
+    let broker = Arc::new(broker);
+    let fixture: Arc<dyn Fixture> = Arc::new(OnRabbitMq(Arc::clone(&broker)));
+    let at_a_time = at_a_time.min(waiting.len());
+    *broker.meeting.lock().unwrap_or_else(PoisonError::into_inner) = Meeting {
+        running: at_a_time,
+        how: ending,
+        gates: Default::default(),
+    };
     let waiting = Mutex::new(waiting);
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -138,7 +214,9 @@ fn run(chosen: impl Fn(&Case) -> bool, at_a_time: usize) -> Result<(), Failed> {
                     let case = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
                     let Some(case) = case else { break };
                     let started = std::time::Instant::now();
+                    let running = ending.map(|_| Running(&broker));
                     let outcome = case.check(&fixture);
+                    drop(running);
                     let took = started.elapsed().as_millis();
                     match outcome {
                         Ok(()) => println!("rabbitmq::{}: passed ({took} ms)", case.name),

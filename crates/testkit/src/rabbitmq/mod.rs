@@ -200,9 +200,25 @@ impl RabbitMq {
     pub fn memory_alarm(&self, on: bool) -> Result<()> {
         let mark = if on { "0.0000001" } else { "0.8" };
         self.ctl(&["set_vm_memory_high_watermark", mark])?;
+        self.alarm_becomes("memory", on)
+    }
+
+    /// Raises or lifts the alarm of the disk, as a broker does by itself whose disk is nearly full.
+    ///
+    /// # Errors
+    ///
+    /// Where the broker does not do it.
+    pub fn disk_alarm(&self, on: bool) -> Result<()> {
+        // A petabyte has to be free.
+        let limit = if on { "1000000000000000" } else { "10000000" };
+        self.ctl(&["set_disk_free_limit", limit])?;
+        self.alarm_becomes("disk", on)
+    }
+
+    fn alarm_becomes(&self, which: &str, on: bool) -> Result<()> {
         wait::blocking(ALARM_WITHIN, "the alarm to change", || {
             let alarms = self.eval("rabbit_alarm:get_alarms().").ok()?;
-            (alarms.contains("memory") == on).then_some(())
+            (alarms.contains(which) == on).then_some(())
         })
     }
 
@@ -221,10 +237,12 @@ impl RabbitMq {
     ///
     /// With what the broker said.
     pub fn cut_connections(&self) -> Result<()> {
-        self.ctl(&["close_all_connections", "cut by a test"]).map(drop)
+        // Without the word it means those of the virtual host `/` alone, which no test uses.
+        self.ctl(&["close_all_connections", "--global", "cut by a test"])
+            .map(drop)
     }
 
-    /// Waits until the disk knows of every quorum queue of a virtual host.
+    /// Waits until the disk knows of every quorum queue.
     ///
     /// RabbitMQ 3.10 notes a new one half a second later: who is killed before that comes back with an empty queue
     /// that has no leader.
@@ -232,14 +250,18 @@ impl RabbitMq {
     /// # Errors
     ///
     /// Where that does not happen.
-    pub fn queues_are_on_disk(&self, url: &str) -> Result<()> {
-        let vhost = vhost_of(url);
-        let listed = self.ctl(&["list_queues", "--no-table-headers", "-p", vhost, "name", "type"])?;
+    pub fn queues_are_on_disk(&self) -> Result<()> {
+        // All virtual hosts at once: each asking takes a second.
+        let listed = self.eval(
+            "lists:flatten([io_lib:format(\"~s_~s \", [element(2, amqqueue:get_name(Q)), \
+             element(4, amqqueue:get_name(Q))]) || Q <- rabbit_amqqueue:list(), \
+             amqqueue:get_type(Q) =:= rabbit_quorum_queue]).",
+        )?;
         let names: Vec<String> = listed
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .filter(|(_, kind)| kind.trim() == "quorum")
-            .map(|(name, _)| format!("{vhost}_{name}"))
+            .trim()
+            .trim_matches('"')
+            .split_whitespace()
+            .map(str::to_owned)
             .collect();
         let directory = self.node.queue_directory();
         wait::blocking(ALARM_WITHIN, "new queues to be on disk", || {

@@ -9,6 +9,7 @@ use muster_runtime::clock::deadline;
 use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::faults;
 use crate::circuit::{Circuit, Pass};
@@ -26,6 +27,9 @@ pub(super) struct Server {
     timeout: Duration,
     circuit: Circuit,
     client: Mutex<Option<AsyncMetaClient>>,
+    /// Who has none of the connections waits here, and not in the client: a call that gets its turn when the server has
+    /// just turned out to be away is not to wait a second time.
+    turns: Semaphore,
 }
 
 impl Server {
@@ -36,11 +40,17 @@ impl Server {
             port,
             timeout,
             client: Mutex::default(),
+            turns: Semaphore::new(CONNECTIONS),
         }
     }
 
     /// Runs operations in one round trip.
     pub(super) async fn run(&self, what: &str, operations: Vec<Op>) -> Result<Vec<OpResult>, Error> {
+        let Ok(Ok(_turn)) = deadline(self.timeout, self.turns.acquire()).await else {
+            let name = self.circuit.name();
+            let why = format!("{what}: {name} is busy: all {CONNECTIONS} connections to it are in use");
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        };
         let pass = self.circuit.enter(|| what.to_owned())?;
         // Each connection has an end to its waiting: this one is for names, which are asked of others.
         let answers = match deadline(self.timeout * 2, self.exchange(operations)).await {

@@ -195,10 +195,13 @@ fn lost(error: &RedisError, said: &str, settings: &Settings, call: Call) -> (Err
         return (ErrorKind::Unavailable, format!("{name}: the name is not known"));
     }
     if is_lost(error) {
-        return (
-            kind,
-            format!("{name} hung up: where it wants TLS, write rediss://"),
-        );
+        // In TLS 1.3 it judges our certificate late, and its alert is lost where it hangs up at once.
+        let hint = if settings.is_tls {
+            "where it wants a certificate of ours, name its files by cert= and key="
+        } else {
+            "where it wants TLS, write rediss://"
+        };
+        return (kind, format!("{name} hung up: {hint}"));
     }
     (ErrorKind::Internal, format!("{name} answered with an error"))
 }
@@ -407,6 +410,20 @@ mod tests {
             assert_eq!(found, kind, "{error}: {what}");
             assert!(what.contains(words), "{error}: {what}");
             assert!(!what.contains("hunter2"), "{what}");
+        }
+    }
+
+    #[test]
+    fn who_hangs_up_may_want_tls_or_a_certificate() {
+        let call = Call {
+            writes: false,
+            sent: true,
+        };
+        for (scheme, words) in [("redis", "write rediss://"), ("rediss", "cert= and key=")] {
+            let settings = Settings::parse(scheme, "//host").expect("a URL");
+            let gone = io(std::io::ErrorKind::ConnectionReset, "reset");
+            let (kind, what) = translate(&gone, &settings, call);
+            assert!(kind == ErrorKind::Unavailable && what.contains(words), "{what}");
         }
     }
 

@@ -87,7 +87,10 @@ fn unreachable(operation: String, error: io::Error) -> Error {
             "the broker refuses the TLS connection: it may want a certificate, ?certfile=FILE&keyfile=FILE",
         )
     } else {
-        (ErrorKind::Unavailable, "it cannot be reached")
+        (
+            ErrorKind::Unavailable,
+            "it cannot be reached: look at the host and the port, and whether RabbitMQ runs and listens there",
+        )
     };
     Error::new(kind, format!("{operation}: {why}")).caused_by(error)
 }

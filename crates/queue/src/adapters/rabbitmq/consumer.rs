@@ -1,6 +1,10 @@
 //! Consumers, which outlive connections: each has a task that asks for its messages on whatever connection there is.
+//!
+//! But for those of queues that go with their consumers: such a queue may have gone with the connection, and what was
+//! published since then with it. They end, so that who listens knows that something may be missing.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,28 +49,62 @@ pub(super) async fn open(house: &Arc<House>, queue: &str, prefetch: u32) -> Resu
     let auto_delete = house.topology.lock().is_auto_delete(queue);
     let place = Arc::new(Place::new(queue, prefetch, auto_delete));
     let own = &place;
-    let begin = |link: Arc<Link>| async move { Session::open(&link, own).await };
-    let session = house.attempt(&operation, begin).await?;
-    house.topology.lock().consumer_came(queue);
-    house.tasks.spawn(
-        "queue-consumer",
-        run(Arc::clone(house), Arc::clone(&place), session),
-    );
-    Ok(Box::new(Handle {
+    let described = &operation;
+    let begin = |link: Arc<Link>| async move {
+        let session = Session::open(&link, own).await?;
+        let mut topology = house.topology.lock();
+        if link.lost.is_cancelled() {
+            // Counted now, it would be counted for what is declared on the next connection.
+            let why = format!("{described}: the connection is gone");
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+        Ok((session, topology.consumer_came(queue)))
+    };
+    let (session, declared) = house.attempt(&operation, begin).await?;
+    let seat = Arc::new(Seat {
         house: Arc::clone(house),
         place,
-    }))
+        declared,
+        has_left: AtomicBool::new(false),
+    });
+    house
+        .tasks
+        .spawn("queue-consumer", run(Arc::clone(&seat), session));
+    Ok(Box::new(Handle(seat)))
 }
 
 fn operation(queue: &str) -> String {
     format!("consume from queue '{}'", clip(queue))
 }
 
-/// A consumer.
-struct Handle {
+/// A consumer, as its task and its owner share it.
+struct Seat {
     house: Arc<House>,
     place: Arc<Place>,
+    /// Which declaration of the queue it consumes from.
+    declared: u64,
+    has_left: AtomicBool,
 }
+
+impl Seat {
+    /// Notes that the consumer is no more, once, however often it is said.
+    fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::SeqCst) {
+            self.place.left.cancel();
+            let mut topology = self.house.topology.lock();
+            topology.consumer_left(&self.place.queue, self.declared);
+        }
+    }
+
+    /// Ends: whoever listens is told, and finds the queue forgotten where it went with this one.
+    fn end(&self) {
+        self.leave();
+        self.place.end();
+    }
+}
+
+/// A consumer.
+struct Handle(Arc<Seat>);
 
 #[async_trait]
 impl Consumer for Handle {
@@ -74,28 +112,27 @@ impl Consumer for Handle {
         // A consumer that always finds a message must not keep its thread from others.
         tokio::task::coop::consume_budget().await;
         loop {
-            match self.place.take() {
+            match self.0.place.take() {
                 Found::Delivery(delivery) => return Some(delivery),
                 Found::End => return None,
-                Found::Nothing => self.place.ready.notified().await,
+                Found::Nothing => self.0.place.ready.notified().await,
             }
         }
     }
 
     fn set_prefetch(&mut self, prefetch: u32) {
-        self.place.set_prefetch(prefetch);
+        self.0.place.set_prefetch(prefetch);
     }
 
     fn settler(&self) -> Arc<dyn Settler> {
-        Arc::new(Hand(Arc::clone(&self.place)))
+        Arc::new(Hand(Arc::clone(&self.0.place)))
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.place.pause();
-        self.place.left.cancel();
-        self.house.topology.lock().consumer_left(&self.place.queue);
+        self.0.place.pause();
+        self.0.leave();
     }
 }
 
@@ -159,26 +196,27 @@ enum End {
     Ended(String),
 }
 
-/// Keeps a consumer supplied until it is dropped, or its queue deleted or closed.
-async fn run(house: Arc<House>, place: Arc<Place>, first: Session) {
+/// Keeps a consumer supplied until it is dropped, or its queue deleted or closed, or possibly lost.
+async fn run(seat: Arc<Seat>, first: Session) {
+    let (house, place) = (&seat.house, &seat.place);
     let mut session = Some(first);
     let mut backoff = Backoff::new(AGAIN.0, AGAIN.1);
     loop {
         if let Some(mut session) = session.take() {
             let since = Instant::now();
-            let end = session.run(&house, &place).await;
+            let end = session.run(house, place).await;
             place.pause();
             match end {
                 End::Left => return session.close().await,
-                End::Closed => {
-                    place.end();
-                    return;
-                }
+                End::Closed => return seat.end(),
                 End::Lost => {}
                 End::Ended(why) => {
                     tracing::debug!(queue = place.queue, why, "a consumer was ended by the broker");
                     session.close().await;
                 }
+            }
+            if place.auto_delete {
+                return seat.end();
             }
             if since.elapsed() >= GOOD {
                 backoff = Backoff::new(AGAIN.0, AGAIN.1);
@@ -187,7 +225,7 @@ async fn run(house: Arc<House>, place: Arc<Place>, first: Session) {
         let again = async {
             sleep(backoff.step()).await;
             let link = house.link_whenever().await?;
-            Some(Session::open(&link, &place).await)
+            Some(Session::open(&link, place).await)
         };
         let opened = tokio::select! {
             biased;
@@ -199,16 +237,12 @@ async fn run(house: Arc<House>, place: Arc<Place>, first: Session) {
             Some(Err(error)) if error.kind == ErrorKind::NotFound => {
                 // Somebody has deleted it: a connection made later must not bring it back.
                 house.topology.lock().forget_queue(&place.queue);
-                place.end();
-                return;
+                return seat.end();
             }
             Some(Err(error)) => {
                 tracing::warn!(why = chain(&error), "a consumer cannot go on yet");
             }
-            None => {
-                place.end();
-                return;
-            }
+            None => return seat.end(),
         }
     }
 }

@@ -44,6 +44,9 @@ pub(super) fn classify(error: &lapin::Error, needs: &str) -> (ErrorKind, String)
     }
 }
 
+const NO_VHOST: &str =
+    "there is no such virtual host: look at the end of the URL, or make it by `rabbitmqctl add_vhost`";
+
 /// Reads a code of AMQP with RabbitMQ's text.
 fn broker(code: u16, text: &str, needs: &str) -> (ErrorKind, String) {
     let is = |part: &str| text.contains(part);
@@ -56,10 +59,12 @@ fn broker(code: u16, text: &str, needs: &str) -> (ErrorKind, String) {
             ErrorKind::Unavailable,
             "the broker closed the connection".to_owned(),
         ),
-        402 => (ErrorKind::NotFound, "there is no such virtual host".to_owned()),
+        402 => (ErrorKind::NotFound, NO_VHOST.to_owned()),
         403 if is("Login was refused") || is("login was refused") => (
             ErrorKind::Denied,
-            "the broker refuses the user or the password".to_owned(),
+            "the broker refuses the user or the password: look at the URL (letters with a meaning there are written \
+             %40 for @ and so on) and at `rabbitmqctl list_users`"
+                .to_owned(),
         ),
         403 => (
             ErrorKind::Denied,
@@ -91,7 +96,7 @@ fn broker(code: u16, text: &str, needs: &str) -> (ErrorKind, String) {
             ErrorKind::Unavailable,
             "the broker has not enough resources".to_owned(),
         ),
-        530 if is("not found") => (ErrorKind::NotFound, "there is no such virtual host".to_owned()),
+        530 if is("not found") => (ErrorKind::NotFound, NO_VHOST.to_owned()),
         530 if is("limit") => (
             ErrorKind::Unavailable,
             "a limit of the broker is reached".to_owned(),

@@ -202,7 +202,9 @@ impl House {
                 "the connection to RabbitMQ is lost"
             );
             self.state.send_replace(State::Down(why.into()));
+            // In this order: a consumer that is being opened looks at the one while it holds the other.
             link.lost.cancel();
+            self.topology.lock().connection_lost();
             if since.elapsed() >= GOOD {
                 backoff = Backoff::new(AGAIN.0, AGAIN.1);
             }

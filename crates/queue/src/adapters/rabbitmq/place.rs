@@ -21,8 +21,8 @@ const MOST: usize = u16::MAX as usize;
 /// A place.
 pub(super) struct Place {
     pub(super) queue: String,
-    /// The queue goes with its last consumer: the place must never be without a lot.
-    auto_delete: bool,
+    /// The queue goes with its last consumer: the place must never be without a lot, and ends with its connection.
+    pub(super) auto_delete: bool,
     inner: Mutex<Inner>,
     /// Something waits, or the end has come.
     pub(super) ready: Notify,

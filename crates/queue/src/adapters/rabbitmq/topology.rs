@@ -31,6 +31,8 @@ struct Declared {
     bindings: Vec<Binding>,
     /// How many consumers it has here.
     consumers: usize,
+    /// Which declaration it is: a consumer of one that is gone counts no more.
+    number: u64,
 }
 
 /// Exchanges, queues and bindings.
@@ -38,6 +40,7 @@ struct Declared {
 pub(super) struct Topology {
     exchanges: BTreeMap<String, ExchangeKind>,
     queues: BTreeMap<String, Declared>,
+    declared_ever: u64,
 }
 
 impl Topology {
@@ -50,10 +53,12 @@ impl Topology {
     }
 
     pub(super) fn note_queue(&mut self, name: &str, options: &QueueOptions) {
+        self.declared_ever += 1;
         self.queues.entry(name.to_owned()).or_insert_with(|| Declared {
             options: options.clone(),
             bindings: Vec::new(),
             consumers: 0,
+            number: self.declared_ever,
         });
     }
 
@@ -76,20 +81,31 @@ impl Topology {
             .is_some_and(|queue| queue.options.auto_delete)
     }
 
-    pub(super) fn consumer_came(&mut self, name: &str) {
-        if let Some(queue) = self.queues.get_mut(name) {
+    /// Notes that a consumer is there; returns the number of the declaration that it consumes from.
+    pub(super) fn consumer_came(&mut self, name: &str) -> u64 {
+        self.queues.get_mut(name).map_or(0, |queue| {
             queue.consumers += 1;
-        }
+            queue.number
+        })
     }
 
     /// Notes that a consumer has left. A queue that goes with it is not declared again.
-    pub(super) fn consumer_left(&mut self, name: &str) {
-        if let Some(queue) = self.queues.get_mut(name) {
+    pub(super) fn consumer_left(&mut self, name: &str, number: u64) {
+        if let Some(queue) = self.queues.get_mut(name)
+            && queue.number == number
+        {
             queue.consumers = queue.consumers.saturating_sub(1);
             if queue.consumers == 0 && queue.options.auto_delete {
                 self.queues.remove(name);
             }
         }
+    }
+
+    /// Forgets what has gone with the connection: a queue that goes with its consumers, and had any. Declared again it
+    /// would have none, and stay for ever.
+    pub(super) fn connection_lost(&mut self) {
+        self.queues
+            .retain(|_, queue| !queue.options.auto_delete || queue.consumers == 0);
     }
 
     /// Returns everything, as it stands.
@@ -306,15 +322,43 @@ mod tests {
         };
         topology.note_queue("passing", &auto_delete);
         topology.note_queue("staying", &QueueOptions::default());
+        let mut numbers = Vec::new();
         for queue in ["passing", "staying"] {
-            topology.consumer_came(queue);
-            topology.consumer_came(queue);
-            topology.consumer_left(queue);
+            let number = topology.consumer_came(queue);
+            assert_eq!(topology.consumer_came(queue), number);
+            topology.consumer_left(queue, number);
+            numbers.push(number);
         }
-        assert_eq!(topology.all().queues.len(), 2);
-        topology.consumer_left("passing");
-        topology.consumer_left("staying");
-        let left: Vec<String> = topology.all().queues.into_iter().map(|(name, ..)| name).collect();
-        assert_eq!(left, ["staying"]);
+        assert_eq!(names(&topology), ["passing", "staying"]);
+        topology.consumer_left("passing", numbers[0]);
+        topology.consumer_left("staying", numbers[1]);
+        assert_eq!(names(&topology), ["staying"]);
+    }
+
+    fn names(topology: &Topology) -> Vec<String> {
+        topology.all().queues.into_iter().map(|(name, ..)| name).collect()
+    }
+
+    #[test]
+    fn what_goes_with_the_connection_is_forgotten_and_older_consumers_do_not_count_for_what_is_declared_anew()
+    {
+        let mut topology = Topology::default();
+        let auto_delete = QueueOptions {
+            auto_delete: true,
+            ..QueueOptions::default()
+        };
+        topology.note_queue("heard", &auto_delete);
+        topology.note_queue("not yet heard", &auto_delete);
+        topology.note_queue("staying", &QueueOptions::default());
+        let old = topology.consumer_came("heard");
+        topology.consumer_came("staying");
+        topology.connection_lost();
+        assert_eq!(names(&topology), ["not yet heard", "staying"]);
+        topology.note_queue("heard", &auto_delete);
+        let new = topology.consumer_came("heard");
+        topology.consumer_left("heard", old);
+        assert!(topology.is_auto_delete("heard"), "the new one is there");
+        topology.consumer_left("heard", new);
+        assert_eq!(names(&topology), ["not yet heard", "staying"]);
     }
 }

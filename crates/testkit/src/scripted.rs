@@ -1,0 +1,141 @@
+//! A server that a script plays, for what no package installs: an old version, or something that is none of ours.
+//!
+//! It says what it is told to and knows nothing of what it plays: it stands in for no server in a test of how one works.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use crate::error::{Error, Result};
+
+/// What it answers to a piece of what it heard; empty for nothing.
+type Script = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+
+/// A scripted server. Dropping it ends it.
+#[derive(Debug)]
+pub struct Scripted {
+    port: u16,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    is_over: AtomicBool,
+    clients: Mutex<Vec<TcpStream>>,
+}
+
+impl Scripted {
+    /// Starts one that answers each piece it hears.
+    ///
+    /// # Errors
+    ///
+    /// Where it cannot listen.
+    pub fn start(script: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Result<Self> {
+        let failed = |error: io::Error| Error::io(Path::new("a scripted server"))(error);
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        let port = listener.local_addr().map_err(failed)?.port();
+        let shared = Arc::new(Shared::default());
+        let inside = Arc::clone(&shared);
+        let script: Arc<Script> = Arc::new(script);
+        let thread = std::thread::Builder::new()
+            .name("scripted".to_owned())
+            .spawn(move || inside.listen(&listener, &script))
+            .map_err(failed)?;
+        Ok(Self {
+            port,
+            shared,
+            thread: Some(thread),
+        })
+    }
+
+    /// Starts a Redis of some version, which knows the begin of a conversation and no more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scripted::start`].
+    pub fn redis(version: &str) -> Result<Self> {
+        let told = format!("# Server\r\nredis_version:{version}\r\n");
+        Self::start(move |heard| {
+            let text = String::from_utf8_lossy(heard).to_uppercase();
+            let commands = text.split('*').filter(|command| command.contains("\r\n$"));
+            let answers = commands.map(|command| {
+                if command.contains("\r\nINFO\r\n") {
+                    format!("${}\r\n{told}\r\n", told.len())
+                } else {
+                    "+OK\r\n".to_owned()
+                }
+            });
+            answers.collect::<String>().into_bytes()
+        })
+    }
+
+    /// Starts a Memcached of some version, which tells that and no more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scripted::start`].
+    pub fn memcached(version: &str) -> Result<Self> {
+        let told = format!("VERSION {version}\r\n");
+        Self::start(move |heard| {
+            if heard == b"version\r\n" {
+                told.clone().into_bytes()
+            } else {
+                b"ERROR\r\n".to_vec()
+            }
+        })
+    }
+
+    /// Returns its port of 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Shared {
+    fn listen(&self, listener: &TcpListener, script: &Arc<Script>) {
+        std::thread::scope(|scope| {
+            for client in listener.incoming() {
+                if self.is_over.load(Ordering::SeqCst) {
+                    break;
+                }
+                let Ok(client) = client else { continue };
+                let Ok(other) = client.try_clone() else { continue };
+                let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+                clients.push(other);
+                drop(clients);
+                scope.spawn(move || drop(talk(client, script)));
+            }
+            let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            for client in clients.iter() {
+                let _ = client.shutdown(Shutdown::Both);
+            }
+        });
+    }
+}
+
+fn talk(mut client: TcpStream, script: &Arc<Script>) -> io::Result<()> {
+    let mut heard = [0; 4096];
+    loop {
+        let count = client.read(&mut heard)?;
+        if count == 0 {
+            return Ok(());
+        }
+        client.write_all(&script(&heard[..count]))?;
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        // It looks at that when somebody comes.
+        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
