@@ -285,7 +285,7 @@ impl World<Client> for Count {
 }
 
 async fn a_large_file_goes_through_little_memory() {
-    const SIZE: u64 = 512 << 20;
+    const SIZE: u64 = 128 << 20;
     let scratch = folder();
     let large = std::fs::File::create(scratch.path().join("here/large")).expect("a file");
     large.set_len(SIZE).expect("it is sparse");
