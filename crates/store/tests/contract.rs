@@ -1,5 +1,5 @@
 //! Every case of the contract on every adapter, and what is SQLite's alone: whose file it is, and what is
-//! left when the process is killed.
+//! left when the process is killed; and the lesson in `examples`.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 mod files;
 #[path = "sqlite/killed.rs"]
 mod killed;
+mod lessons;
 mod servers;
 
 use std::collections::BTreeSet;
@@ -154,6 +155,7 @@ fn main() -> ExitCode {
     trials.extend(files::trials());
     trials.extend(killed::trials());
     trials.extend(servers::trials());
+    trials.extend(lessons::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 

@@ -1,8 +1,10 @@
-//! Every case of the contract on every adapter, against the real thing.
+//! Every case of the contract on every adapter, against the real thing; and the lessons in `examples`.
 #![expect(
     clippy::expect_used,
     reason = "what a test stands on is there, or the test fails"
 )]
+
+mod lessons;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
             }
         }
     }
+    trials.extend(lessons::trials());
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
