@@ -42,7 +42,8 @@ const SAYS: &str = "\
 /// Runs the lesson and returns what it printed, or why it stopped.
 async fn told(url: &str) -> Result<String, String> {
     let mut out = Vec::new();
-    let shown = clock::deadline(PATIENCE, hosts_and_groups::show(url, &mut out)).await;
+    let show = Box::pin(hosts_and_groups::show(url, &mut out));
+    let shown = clock::deadline(PATIENCE, show).await;
     shown
         .map_err(|_| "it did not end".to_owned())?
         .map_err(|error| error.to_string())?;
