@@ -74,7 +74,7 @@ impl Client {
     ///
     /// Those of the server.
     pub async fn handover(&self) -> Result<(), Problem> {
-        self.done(Call::new(Method::POST, "/server/handover", Again::Yes))
+        self.done(Call::new(Method::POST, "/server/handover", Again::No))
             .await
     }
 

@@ -93,7 +93,7 @@ impl Core {
         let is_dead = local && self.lease.standing().locks.is_dead(&member.id, Duty::Execute);
         let state = match silent {
             _ if member.gone_at.is_some() || is_dead => ServerState::Gone,
-            _ if member.leaving => ServerState::Leaving,
+            _ if member.beat.leaving => ServerState::Leaving,
             // Locks say that it lives.
             _ if local => ServerState::Here,
             Some(silent) if silent > member.lease / 2 => ServerState::Silent,

@@ -1,6 +1,7 @@
 //! What every part of the engine shares.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,16 +52,33 @@ pub(crate) struct Core {
     pub(crate) facts: Shelf,
     pub(crate) holds: Holds,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
-    claims: Mutex<HashSet<(RunKey, u32)>>,
+    /// Attempts in hand, and whether each has started.
+    claims: Mutex<HashMap<(RunKey, u32), bool>>,
 }
 
 impl Core {
-    /// Claims an attempt of a run for the caller; false where somebody in this process has it already.
-    pub(crate) fn claim(&self, run: RunKey, attempt: u32) -> bool {
-        self.claims
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert((run, attempt))
+    /// Claims an attempt of a run for the caller.
+    ///
+    /// # Errors
+    ///
+    /// Where somebody in this process has it already; with whether it has started.
+    pub(crate) fn claim(&self, run: RunKey, attempt: u32) -> Result<(), bool> {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        match claims.entry((run, attempt)) {
+            Entry::Occupied(held) => Err(*held.get()),
+            Entry::Vacant(free) => {
+                free.insert(false);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes that a claimed attempt has started: it is not put back any more.
+    pub(crate) fn note_started(&self, run: RunKey, attempt: u32) {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(started) = claims.get_mut(&(run, attempt)) {
+            *started = true;
+        }
     }
 
     /// Gives a claim up.

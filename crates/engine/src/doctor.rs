@@ -17,7 +17,7 @@ use crate::fault;
 
 /// How long a back end has to answer one question.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How far the clocks of two machines may be apart: leases of a minute are compared by them.
+/// How far the clocks of two machines may be apart: what people are shown of tasks and logs is in their times.
 const CLOCKS: Duration = Duration::from_secs(5);
 /// Less room than this on a file system is too little, in bytes: the logs of a few large tasks.
 const ROOM: u64 = 256 * 1024 * 1024;

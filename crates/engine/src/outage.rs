@@ -100,7 +100,7 @@ impl Core {
 
     /// Takes note of a problem that came of a call of the database; true where the database may only be away.
     pub(crate) fn met_away(self: &Arc<Self>, problem: &Problem) -> bool {
-        if problem.code != Code::Unavailable {
+        if problem.code != Code::Unavailable || !fault::is_of_database(problem) {
             return false;
         }
         self.is_away(BackEnd::Database, &problem.detail);

@@ -225,7 +225,14 @@ async fn a_client_s_certificate_is_shown() {
     let redis = require!(Redis::with_tls(&certificates, true));
     let path = |name| certificates.path(name).display().to_string();
     let url = format!("{}?ca={}", redis.url(), path("ca.crt"));
-    refused(open(&url).await, Denied, "cert= and key=");
+    // What it says of our certificate comes late in TLS 1.3, and is lost where its hanging up overtakes it (a reset drops
+    // what was not read yet): then it is one that hangs up, and what may be right is said all the same.
+    let answer = open(&url).await;
+    let kind = match &answer {
+        Err(error) if error.kind == Unavailable => Unavailable,
+        _ => Denied,
+    };
+    refused(answer, kind, "cert= and key=");
     let cache = opened(&format!(
         "{url}&cert={}&key={}",
         path("client.crt"),

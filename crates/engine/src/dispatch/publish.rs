@@ -73,6 +73,9 @@ impl Core {
                 tokio::select! {
                     () = self.pause_for_queue(&mut backoff) => {}
                     () = self.tasks.intake().cancelled() => return,
+                    // Whoever dispatches decides anew: nothing is handed out of a task that has stopped.
+                    () = live.cancel.cancelled() => return,
+                    () = expiry(live) => return,
                 }
                 if !live.is_dispatched() {
                     return;
@@ -98,6 +101,14 @@ impl Core {
                 () = core.tasks.intake().cancelled() => {}
             }
         });
+    }
+}
+
+/// Returns when a task expires; never where it does not, or has already.
+pub(super) async fn expiry(live: &LiveTask) {
+    match live.record.options.expires_at {
+        Some(at) if at > clock::now() => clock::sleep_until(at).await,
+        _ => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,7 @@ use muster_runtime::clock;
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use super::publish::expiry;
 use crate::core::Core;
 use crate::follow::{LOOK_AGAIN, LiveTask};
 
@@ -134,12 +135,6 @@ impl Core {
         changed: &mut watch::Receiver<u64>,
         progress: &mut Progress,
     ) -> ControlFlow<()> {
-        let expiry = async {
-            match live.record.options.expires_at {
-                Some(at) if at > clock::now() => clock::sleep_until(at).await,
-                _ => std::future::pending().await,
-            }
-        };
         let cancelled = async {
             if live.cancel.is_cancelled() {
                 std::future::pending::<()>().await;
@@ -149,7 +144,7 @@ impl Core {
         let unnoticed = clock::sleep(progress.look_at.saturating_sub(clock::monotonic()));
         tokio::select! {
             _ = changed.changed() => {}
-            () = expiry => {}
+            () = expiry(live) => {}
             () = cancelled => {}
             () = self.queue_outage.over_since(progress.queue_outages) => {}
             () = unnoticed => {

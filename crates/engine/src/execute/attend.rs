@@ -282,8 +282,12 @@ fn outcome_of(ended: Ended, output: &Collector, timeout: Option<Duration>) -> Ou
             timeout.map(|timeout| format!("it ran longer than {timeout:?} and was killed")),
         ),
         Ended::Killed(Reason::Cancelled) => Outcome::plain(RunState::Cancelled, None),
-        Ended::Killed(reason @ (Reason::Stopping | Reason::Fenced)) => {
+        Ended::Killed(reason @ Reason::Stopping) => {
             Outcome::plain(RunState::Cancelled, Some(format!("killed: {}", reason.words())))
+        }
+        // What whoever buried this server says of it as well.
+        Ended::Killed(reason @ Reason::Fenced) => {
+            Outcome::plain(RunState::Lost, Some(format!("killed: {}", reason.words())))
         }
         Ended::NotKilled(reason, why) => {
             let what = reason.words();

@@ -14,16 +14,30 @@ use crate::dispatch::Work;
 pub(super) struct Claim {
     core: Arc<Core>,
     work: Work,
-    pub(super) started: bool,
+    started: bool,
 }
 
 impl Claim {
-    pub(super) fn take(core: &Arc<Core>, work: Work) -> Option<Self> {
-        core.claim(work.run, work.attempt).then(|| Self {
+    /// Takes an attempt in hand.
+    ///
+    /// # Errors
+    ///
+    /// Where it is in hand already; with whether it has started.
+    pub(super) fn take(core: &Arc<Core>, work: Work) -> Result<Self, bool> {
+        core.claim(work.run, work.attempt)?;
+        Ok(Self {
             core: Arc::clone(core),
             work,
             started: false,
         })
+    }
+
+    /// Notes whether the start is written down.
+    pub(super) fn set_started(&mut self, started: bool) {
+        self.started = started;
+        if started {
+            self.core.note_started(self.work.run, self.work.attempt);
+        }
     }
 }
 

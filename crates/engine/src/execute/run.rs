@@ -23,8 +23,14 @@ use crate::sweep::Standing;
 impl Core {
     /// Carries out one attempt of one run.
     pub(super) async fn execute(self: &Arc<Self>, work: Work, receipt: Receipt) {
-        let Some(mut claim) = Claim::take(self, work) else {
-            return receipt.ack().await;
+        let mut claim = match Claim::take(self, work) {
+            Ok(claim) => claim,
+            Err(true) => return receipt.ack().await,
+            // The one in hand may still be put back, and its delivery may be void by then: this one is kept for that.
+            Err(false) => {
+                self.before_another_try().await;
+                return receipt.put_back().await;
+            }
         };
         let live = match self.live(work.run.task).await {
             Ok(Some(live)) => live,
@@ -79,8 +85,9 @@ impl Core {
             return receipt.put_back().await;
         }
         crash_point!(Connected);
-        claim.started = self.mark_started(&standing, work, receipt).await;
-        if claim.started {
+        let started = self.mark_started(&standing, work, receipt).await;
+        claim.set_started(started);
+        if started {
             crash_point!(StartAcknowledged);
             // The write may have taken long. A lease that was renewed since proves that the run is ours still.
             let (change, has_log) = if standing.secured(self.tasks.work()).await {
@@ -92,19 +99,27 @@ impl Core {
                     .took(clock::monotonic().saturating_sub(since));
                 carried
             } else {
+                // Nothing of it has reached the host: whoever is there carries out the next attempt.
                 let why = "not started: the server was stopped, or others had taken over what it had in hand";
-                let outcome = Outcome::plain(RunState::Cancelled, Some(why.to_owned()));
-                (
-                    Change::Settle {
+                let cancelled = live.cancel.is_cancelled();
+                let state = if cancelled {
+                    RunState::Cancelled
+                } else {
+                    RunState::Unreachable
+                };
+                let outcome = Outcome::plain(state, Some(why.to_owned()));
+                let change = match cancelled {
+                    true => Change::Settle {
                         outcome,
                         output: None,
                     },
-                    false,
-                )
+                    false => Change::Again { outcome },
+                };
+                (change, false)
             };
             let is_last = matches!(change, Change::Settle { .. });
             self.settle(work, change, None).await;
-            claim.started = false;
+            claim.set_started(false);
             if has_log && is_last {
                 self.finish_log(work).await;
             }

@@ -64,6 +64,8 @@ impl Core {
             runs: small(self.active.count()),
             tasks: small(self.hub.open().len() as u64),
             vault_key: self.vault.key_ids().unwrap_or_default(),
+            // Said with each sign of life: the others hear of it though the farewell was lost.
+            leaving: self.tasks.intake().is_cancelled(),
         }
     }
 
@@ -103,18 +105,22 @@ impl Core {
             lease,
             slots: u32::try_from(self.settings.slots).unwrap_or(u32::MAX),
             beat: self.beat_now(lease),
-            leaving: false,
             gone_at: None,
         };
         let entered = members.enter(member).await;
         match entered {
-            // An answer that was lost on the way: the id is this process's alone.
-            Err(error) if error.kind != muster_model::ErrorKind::AlreadyExists => {
-                return Err(fault::of_store(&error));
+            Ok(()) => standing.entered.store(true, Ordering::Release),
+            // An answer that was lost on the way: the id is this process's alone. It may have been buried since.
+            Err(error) if error.kind == muster_model::ErrorKind::AlreadyExists => {
+                standing.entered.store(true, Ordering::Release);
+                let renewed = members.renew(&standing.id, self.beat_now(lease)).await;
+                if !renewed.map_err(|error| fault::of_store(&error))? {
+                    self.was_buried(&standing);
+                    return Ok(());
+                }
             }
-            _ => {}
+            Err(error) => return Err(fault::of_store(&error)),
         }
-        standing.entered.store(true, Ordering::Release);
         standing.renewed(begun, lease);
         self.lease.note_renewal(clock::now());
         crash_point!(LeaseWritten);
@@ -210,6 +216,10 @@ impl Core {
             if member.gone_at.is_some() || member.id == standing.id || !self.seems_dead(member) {
                 continue;
             }
+            // Whoever is not heard itself is no judge of others.
+            if member.home != self.lease.home() && !standing.holds() {
+                continue;
+            }
             // One buries the others; whoever sees that one dead buries it.
             let is_leader = leader.as_ref() == Some(&member.id);
             let local = member.home == self.lease.home();
@@ -225,7 +235,7 @@ impl Core {
             }
         }
         let leads_well = |member: &Member| {
-            leader.as_ref() == Some(&member.id) && member.gone_at.is_none() && !member.leaving
+            leader.as_ref() == Some(&member.id) && member.gone_at.is_none() && !member.beat.leaving
         };
         if !members.iter().any(leads_well) {
             leader = None;
@@ -321,7 +331,7 @@ impl Core {
     ) -> Result<(), Problem> {
         let left: BTreeSet<(ExecutorId, bool)> = members
             .iter()
-            .filter(|member| member.gone_at.is_some() || member.leaving)
+            .filter(|member| member.gone_at.is_some() || member.beat.leaving)
             .map(|member| (member.id.clone(), member.gone_at.is_some()))
             .collect();
         let term = self.lease.leads.load(Ordering::Acquire);

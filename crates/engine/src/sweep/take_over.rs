@@ -103,12 +103,14 @@ impl Core {
                 }
                 return Ok(());
             }
+            // Noted first: where the answer is lost, the next sweep finds the task as ours, and goes on from here.
+            self.lease.note_adoption(task);
             let adopted = self.rooms.database.store.adopt(task, dispatcher, &me).await;
             if !adopted.map_err(|error| fault::of_store(&error))? {
+                self.lease.end_adoption(task);
                 return Ok(());
             }
             crash_point!(TaskAdopted);
-            self.lease.note_adoption(task);
         }
         self.bury(task, known).await?;
         if self.lease.is_adopting(task) {
@@ -175,7 +177,7 @@ impl Core {
                 _ => standing.locks.is_dead(id, duty),
             },
             Known::Members(members, _) => match members.get(id) {
-                Some(other) => other.gone_at.is_some() || (duty == Duty::Dispatch && other.leaving),
+                Some(other) => other.gone_at.is_some() || (duty == Duty::Dispatch && other.beat.leaving),
                 None => self.lease.has_run_out(id, Timestamp(0), self.outage.times()),
             },
         }

@@ -183,6 +183,10 @@ impl Core {
         }
         let secrets = Vault::open_secrets(&ring, &sealed)?;
         self.keep_secrets(task, secrets.clone());
+        // It may have ended meanwhile, and nobody says that twice.
+        if self.hub.find(task).is_none_or(|live| live.is_done()) {
+            self.forget_secrets(task);
+        }
         Ok(secrets)
     }
 }

@@ -9,6 +9,7 @@ use muster_store::{Put, Removed, SealedCredential};
 
 use super::contents::Contents;
 use super::ring::{TRIES, about, busy};
+use super::source::KeySource;
 use crate::core::Core;
 use crate::doctor::counted;
 use crate::fault;
@@ -258,6 +259,28 @@ impl Core {
 
     /// Seals everything with a new key.
     pub(crate) async fn rekey(&self) -> Result<Rekeyed, Problem> {
+        // A new key is made in this machine's file alone: the others would be left with one that opens nothing.
+        if self.lease.shared().is_some() && matches!(self.vault.source, KeySource::File(_)) {
+            let members = self.rooms.database.members.members().await;
+            let members = members.map_err(|error| fault::of_store(&error))?;
+            let me = self.lease.executor();
+            let mut others = members
+                .iter()
+                .filter(|other| other.gone_at.is_none() && other.id != me);
+            if let Some(other) = others.next() {
+                return Err(Problem::new(
+                    Code::Conflict,
+                    format!(
+                        "the server on {} shares the database, and its key file would be left with the old key",
+                        other.machine
+                    ),
+                )
+                .hint(
+                    "stop the other servers, run this again, copy the key file to their machines, and start them \
+                     (docs/operations/several-servers.md)",
+                ));
+            }
+        }
         self.vault.rekey().await
     }
 

@@ -81,8 +81,8 @@ pub async fn ensure(settings: &Settings) -> Result<Connected, Problem> {
 /// `not-yours`; `unavailable` where it does not answer.
 pub async fn running(settings: &Settings) -> Result<Option<Connected>, Problem> {
     let found = start::find_running(settings).await?;
-    Ok(found.map(|(first, others)| Connected {
-        client: Client::of_several(first, others, version()),
+    Ok(found.map(|(first, _)| Connected {
+        client: Client::new(first, version()),
         inside: None,
     }))
 }

@@ -87,10 +87,16 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(credentials::rekey))
         .routes(routes!(credentials::show, credentials::put, credentials::remove));
     OpenApiRouter::with_openapi(describe::head())
+        .merge(of_health())
+        .nest("/api/v1", api)
+}
+
+/// What every server answers to those who watch it, whatever it does.
+fn of_health() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::metrics))
-        .nest("/api/v1", api)
 }
 
 /// Returns everything that the server answers to.
@@ -109,7 +115,7 @@ pub(crate) fn router(api: Api, guard: Arc<Guard>) -> Result<Router, Problem> {
     let router = match api.engine.roles().has(Role::Api) {
         true => router,
         // The rest is for others: whoever comes here with it is told where to go.
-        false => OpenApiRouter::new()
+        false => of_health()
             .nest("/api/v1", of_the_process())
             .split_for_parts()
             .0

@@ -15,6 +15,7 @@ fn beat(until: i64) -> Beat {
         runs: 3,
         tasks: 2,
         vault_key: "k1".into(),
+        leaving: false,
     }
 }
 
@@ -30,7 +31,6 @@ fn member(id: &str, until: i64) -> Member {
         lease: Duration::from_secs(10),
         slots: 1000,
         beat: beat(until),
-        leaving: false,
         gone_at: None,
     }
 }
@@ -50,7 +50,10 @@ pub(super) async fn servers_are_known_with_what_they_last_said(world: World) {
     for _ in 0..2 {
         members.begin_leaving(&executor("b")).await.unwrap();
         let leaving = Member {
-            leaving: true,
+            beat: Beat {
+                leaving: true,
+                ..beat(100)
+            },
             ..member("b", 100)
         };
         assert_eq!(members.members().await.unwrap(), [member("a", 200), leaving]);

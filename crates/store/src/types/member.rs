@@ -27,8 +27,6 @@ pub struct Member {
     pub slots: u32,
     /// What it last said.
     pub beat: Beat,
-    /// It takes nothing new, and gives away what it dispatches.
-    pub leaving: bool,
     /// When it left or was buried.
     pub gone_at: Option<Timestamp>,
 }
@@ -44,6 +42,8 @@ pub struct Beat {
     pub tasks: u32,
     /// The id of the vault's key that it seals with; empty where it has none.
     pub vault_key: String,
+    /// It finishes what it has started, and takes nothing new.
+    pub leaving: bool,
 }
 
 /// Who leads.

@@ -49,6 +49,7 @@ pub(crate) async fn open(url: &str, tasks: &Tasks) -> Result<(Arc<Database>, Chu
         writer: server.connect(Role::Write),
         readers: server.connect(Role::Read),
         appenders: server.connect(Role::Append),
+        signs: server.connect(Role::Signs),
     };
     let largest = Some(server.largest_statement);
     Ok(server::open(tasks, connections, largest, server.address.place))

@@ -54,6 +54,7 @@ pub(crate) async fn open(url: &str, tasks: &Tasks) -> Result<(Arc<Database>, Chu
         writer: server.connect(Role::Write),
         readers: server.connect(Role::Read),
         appenders: server.connect(Role::Append),
+        signs: server.connect(Role::Signs),
     };
     Ok(server::open(tasks, connections, None, server.address.place))
 }

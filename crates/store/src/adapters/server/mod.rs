@@ -6,7 +6,7 @@ pub(crate) mod schema;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_runtime::Tasks;
+use muster_runtime::{Meters, Tasks};
 use sea_orm::DatabaseConnection;
 use sqlx::pool::PoolOptions;
 use sqlx::{Connection, Database as Engine};
@@ -35,6 +35,8 @@ pub(crate) enum Role {
     Read,
     /// Those that append output.
     Append,
+    /// The one that writes that this server is there.
+    Signs,
     /// The one that looks at the schema and brings it up to date.
     Schema,
 }
@@ -42,7 +44,7 @@ pub(crate) enum Role {
 impl Role {
     fn connections(self) -> u32 {
         match self {
-            Self::Write | Self::Schema => 1,
+            Self::Write | Self::Signs | Self::Schema => 1,
             Self::Read | Self::Append => AT_ONCE,
         }
     }
@@ -52,7 +54,7 @@ impl Role {
     fn kept(self) -> u32 {
         match self {
             Self::Read => AT_ONCE,
-            Self::Write | Self::Append | Self::Schema => 0,
+            Self::Write | Self::Append | Self::Signs | Self::Schema => 0,
         }
     }
 }
@@ -82,6 +84,7 @@ pub(crate) struct Connections {
     pub(crate) writer: DatabaseConnection,
     pub(crate) readers: DatabaseConnection,
     pub(crate) appenders: DatabaseConnection,
+    pub(crate) signs: DatabaseConnection,
 }
 
 /// Puts the ports together.
@@ -95,10 +98,19 @@ pub(crate) fn open(
         writer,
         readers,
         appenders,
+        signs,
     } = connections;
-    let others = vec![readers.clone(), appenders.clone()];
+    let others = vec![readers.clone(), appenders.clone(), signs.clone()];
     let database = Arc::new(Database {
-        writer: Writer::start(tasks, writer, others, Box::new(())),
+        writer: Writer::start(tasks, tasks.meters(), writer, others, Box::new(())),
+        // What it takes is counted nowhere: the figures of the writer are of changes.
+        signs: Some(Writer::start(
+            tasks,
+            &Meters::default(),
+            signs,
+            Vec::new(),
+            Box::new(()),
+        )),
         readers,
         largest_statement,
         place,

@@ -58,8 +58,8 @@ fn member(row: executor::Model) -> Result<Member, Error> {
             runs: small(row.runs)?,
             tasks: small(row.tasks)?,
             vault_key: row.vault_key,
+            leaving: row.leaving != 0,
         },
-        leaving: row.leaving != 0,
         gone_at: row.gone_at.map(Timestamp),
     })
 }
@@ -79,7 +79,7 @@ async fn enter(transaction: &DatabaseTransaction, member: Member) -> Result<(), 
         runs: Set(i64::from(member.beat.runs)),
         tasks: Set(i64::from(member.beat.tasks)),
         vault_key: Set(member.beat.vault_key),
-        leaving: Set(i64::from(member.leaving)),
+        leaving: Set(i64::from(member.beat.leaving)),
         gone_at: Set(member.gone_at.map(|at| at.0)),
     };
     executor::Entity::insert(row)
@@ -95,6 +95,7 @@ async fn renew(transaction: &DatabaseTransaction, id: &str, beat: &Beat) -> Resu
         .col_expr(executor::Column::Runs, Expr::value(i64::from(beat.runs)))
         .col_expr(executor::Column::Tasks, Expr::value(i64::from(beat.tasks)))
         .col_expr(executor::Column::VaultKey, Expr::value(beat.vault_key.as_str()))
+        .col_expr(executor::Column::Leaving, Expr::value(i64::from(beat.leaving)))
         .filter(executor::Column::Id.eq(id))
         .filter(executor::Column::GoneAt.is_null())
         .exec(transaction)
@@ -168,7 +169,7 @@ impl Members for Database {
     async fn enter(&self, member: Member) -> Result<(), Error> {
         let operation = format!("enter server '{}'", member.id);
         check(&member, &operation)?;
-        self.writer
+        self.signs()
             .repeat(
                 operation,
                 Box::new(move |transaction| {
@@ -181,7 +182,7 @@ impl Members for Database {
 
     async fn renew(&self, id: &ExecutorId, beat: Beat) -> Result<bool, Error> {
         let id = id.0.clone();
-        self.writer
+        self.signs()
             .repeat(
                 format!("renew the lease of server '{id}'"),
                 Box::new(move |transaction| {
@@ -205,7 +206,7 @@ impl Members for Database {
 
     async fn begin_leaving(&self, id: &ExecutorId) -> Result<(), Error> {
         let id = id.0.clone();
-        self.writer
+        self.signs()
             .repeat(
                 format!("note that server '{id}' leaves"),
                 Box::new(move |transaction| {
@@ -226,7 +227,7 @@ impl Members for Database {
 
     async fn bury(&self, id: &ExecutorId, seen: Option<Timestamp>, at: Timestamp) -> Result<bool, Error> {
         let id = id.0.clone();
-        self.writer
+        self.signs()
             .repeat(
                 format!("bury server '{id}'"),
                 Box::new(move |transaction| {
@@ -238,7 +239,7 @@ impl Members for Database {
     }
 
     async fn forget_gone(&self, before: Timestamp) -> Result<(), Error> {
-        self.writer
+        self.signs()
             .repeat(
                 "forget servers that are gone",
                 Box::new(move |transaction| {
@@ -266,7 +267,7 @@ impl Members for Database {
 
     async fn lead(&self, work: &str, holder: &ExecutorId, seen: i64) -> Result<bool, Error> {
         let (work, holder) = (work.to_owned(), holder.0.clone());
-        self.writer
+        self.signs()
             .repeat(
                 format!("lead '{work}'"),
                 Box::new(move |transaction| {
@@ -279,7 +280,7 @@ impl Members for Database {
 
     async fn resign(&self, work: &str, holder: &ExecutorId, term: i64) -> Result<(), Error> {
         let (work, holder) = (work.to_owned(), holder.0.clone());
-        self.writer
+        self.signs()
             .repeat(
                 format!("resign from '{work}'"),
                 Box::new(move |transaction| {

@@ -31,6 +31,9 @@ use crate::error::Error;
 /// An open database: one writer, a few readers.
 pub(crate) struct Database {
     pub(crate) writer: writer::Writer,
+    /// Writes signs of life, where servers of other machines look for them: they never wait behind large changes. None
+    /// where one file has one writer.
+    pub(crate) signs: Option<writer::Writer>,
     pub(crate) readers: DatabaseConnection,
     /// The most bytes that a statement may have, where the server sets a limit that a task could pass.
     pub(crate) largest_statement: Option<usize>,
@@ -39,6 +42,11 @@ pub(crate) struct Database {
 }
 
 impl Database {
+    /// What is written about servers goes this way.
+    pub(crate) fn signs(&self) -> &writer::Writer {
+        self.signs.as_ref().unwrap_or(&self.writer)
+    }
+
     /// Returns the log that is kept with a run's attempt.
     pub(crate) async fn inline_log(&self, run: RunKey, attempt: u32) -> Result<Option<Bytes>, Error> {
         blobs::log(&self.readers, run, attempt).await

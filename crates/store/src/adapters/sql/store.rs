@@ -186,6 +186,9 @@ impl Store for Database {
     }
 
     async fn close(&self) {
+        if let Some(signs) = &self.signs {
+            signs.close().await;
+        }
         self.writer.close().await;
     }
 }

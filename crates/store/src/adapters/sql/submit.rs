@@ -94,10 +94,11 @@ pub(crate) async fn submit(transaction: &DatabaseTransaction, new: &NewTask) -> 
     let id = record::row_id(record.id)
         .ok_or_else(|| Error::new(ErrorKind::Internal, format!("{OPERATION}: a number for the task")))?;
     write_input(transaction, id, new).await?;
+    write_runs(transaction, id, new).await?;
+    // Last: it locks what every submit with a password locks.
     if let Some(secrets) = &new.secrets {
         task_secrets::write(transaction, id, secrets).await?;
     }
-    write_runs(transaction, id, new).await?;
     Ok(Submitted::Now(record))
 }
 

@@ -163,12 +163,13 @@ impl Writer {
     /// settled during a shutdown must still be written.
     pub(crate) fn start(
         tasks: &Tasks,
+        meters: &Meters,
         writer: DatabaseConnection,
         others: Vec<DatabaseConnection>,
         keep: Keep,
     ) -> Self {
         let (jobs, waiting) = mpsc::channel(WAITING);
-        let meter = Meter::new(tasks.meters());
+        let meter = Meter::new(meters);
         tasks.spawn("store writer", async move {
             let done = work(&writer, waiting, &meter).await;
             // The others first, so that the writer is the last connection and tidies up the log.

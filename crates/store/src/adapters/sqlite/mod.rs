@@ -160,7 +160,8 @@ fn database(
     keep: Keep,
 ) -> Database {
     Database {
-        writer: Writer::start(tasks, writer, vec![readers.clone()], keep),
+        writer: Writer::start(tasks, tasks.meters(), writer, vec![readers.clone()], keep),
+        signs: None,
         largest_statement: None,
         readers,
         place,
