@@ -7,6 +7,7 @@
 
 #![expect(
     clippy::expect_used,
+    clippy::panic,
     reason = "a benchmark that cannot go on stops and says where"
 )]
 

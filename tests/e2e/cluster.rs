@@ -34,7 +34,24 @@ impl Server {
         format!("{}/muster/server.sock", self.home.runtime_dir().display())
     }
 
+    /// Starts it, and starts it again where it gives up, as systemd does: what it stands on may be coming back just now.
     pub(crate) async fn start(&mut self) {
+        self.spawn();
+        let answers = || {
+            let process = self.process.as_mut().expect("a process");
+            if process.try_wait().is_ok_and(|ended| ended.is_some()) {
+                self.spawn();
+            }
+            let status = muster(&self.home, &["server", "status", "--json"]);
+            status.code == Some(0)
+        };
+        if let Err(error) = wait::until(PATIENCE, "the server answers", answers).await {
+            let log = std::fs::read_to_string(self.log()).unwrap_or_default();
+            panic!("{error}: {log}");
+        }
+    }
+
+    fn spawn(&mut self) {
         let mut server: Command = command(&self.home, &["server"]);
         let log = std::fs::File::options()
             .create(true)
@@ -42,16 +59,6 @@ impl Server {
             .open(self.log());
         server.stdout(Stdio::null()).stderr(log.expect("a log"));
         self.process = Some(server.spawn().expect("the binary starts"));
-        let answers = || {
-            let status = muster(&self.home, &["server", "status", "--json"]);
-            status.code == Some(0)
-        };
-        wait::until(PATIENCE, "the server answers", answers)
-            .await
-            .unwrap_or_else(|error| {
-                let log = std::fs::read_to_string(self.log()).unwrap_or_default();
-                panic!("{error}: {log}")
-            });
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
