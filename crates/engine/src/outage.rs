@@ -5,13 +5,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::Problem;
 use muster_model::problem::Code;
+use muster_model::{ErrorKind, Problem};
 use muster_runtime::{Backoff, clock};
 use tokio::sync::watch;
 
 use crate::core::Core;
 use crate::fault;
+
+/// So long after the database is back a call may still fail that began before: it has waited for a connection until then.
+const LATE: Duration = Duration::from_secs(8);
 
 /// What may be away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,10 @@ struct State {
     away: bool,
     /// How often it has gone away.
     times: u64,
+    /// When it was back, by this process's own clock.
+    back_at: Option<Duration>,
+    /// Somebody makes sure just now that it is away once more.
+    doubted: bool,
 }
 
 impl Default for Outage {
@@ -84,7 +91,27 @@ impl Outage {
     }
 
     fn end(&self) {
-        self.state.send_modify(|state| state.away = false);
+        self.state.send_modify(|state| {
+            state.away = false;
+            state.back_at = Some(clock::monotonic());
+        });
+    }
+
+    /// Tells whether what has failed may have begun before it was back.
+    fn may_be_late(&self) -> bool {
+        let state = *self.state.borrow();
+        let is_young = |at| clock::monotonic().saturating_sub(at) < LATE;
+        !state.away && state.back_at.is_some_and(is_young)
+    }
+
+    /// Takes note that somebody makes sure; false where somebody does already.
+    fn doubt(&self) -> bool {
+        self.state
+            .send_if_modified(|state| !std::mem::replace(&mut state.doubted, true))
+    }
+
+    fn is_sure(&self) {
+        self.state.send_modify(|state| state.doubted = false);
     }
 }
 
@@ -141,6 +168,25 @@ impl Core {
     }
 
     fn is_away(self: &Arc<Self>, back_end: BackEnd, why: &str) {
+        let outage = self.outage_of(back_end);
+        // Not so of the queue: a connection that has ended has lost what was on it, however short that was.
+        if back_end == BackEnd::Database && outage.may_be_late() {
+            if outage.doubt() {
+                let (core, why) = (Arc::clone(self), why.to_owned());
+                self.tasks.spawn("make sure of a back end", async move {
+                    let failed = core.asked(back_end).await;
+                    core.outage_of(back_end).is_sure();
+                    if failed.is_some_and(ErrorKind::may_pass) {
+                        core.begin_outage(back_end, &why);
+                    }
+                });
+            }
+            return;
+        }
+        self.begin_outage(back_end, why);
+    }
+
+    fn begin_outage(self: &Arc<Self>, back_end: BackEnd, why: &str) {
         let name = back_end.name();
         if !self.outage_of(back_end).begin() {
             tracing::debug!(why, "the {name} is still away");
@@ -156,6 +202,17 @@ impl Core {
         });
     }
 
+    /// Asks a back end once; returns how it failed.
+    async fn asked(&self, back_end: BackEnd) -> Option<ErrorKind> {
+        match back_end {
+            BackEnd::Database => {
+                let answer = self.rooms.database.store.ping().await;
+                answer.err().map(|error| error.kind)
+            }
+            BackEnd::Queue => self.rooms.queue.ping().await.err().map(|error| error.kind),
+        }
+    }
+
     /// Asks a back end until it answers.
     async fn look_for(&self, back_end: BackEnd) {
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(2));
@@ -163,17 +220,7 @@ impl Core {
         loop {
             let asked = async {
                 clock::sleep(backoff.step()).await;
-                match back_end {
-                    BackEnd::Database => self
-                        .rooms
-                        .database
-                        .store
-                        .ping()
-                        .await
-                        .err()
-                        .map(|error| error.kind),
-                    BackEnd::Queue => self.rooms.queue.ping().await.err().map(|error| error.kind),
-                }
+                self.asked(back_end).await
             };
             let failed = tokio::select! {
                 failed = asked => failed,

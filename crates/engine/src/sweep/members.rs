@@ -150,10 +150,9 @@ impl Core {
                 () = clock::sleep(wait) => {}
                 () = self.lease.over.cancelled() => return,
             }
-            let times = self.outage.times();
             wait = match self.beat().await {
                 Ok(()) => lease / 4,
-                Err(problem) if self.was_away(times) || self.met_away(&problem) => {
+                Err(problem) if self.met_away(&problem) => {
                     tokio::select! {
                         () = self.outage.over() => {}
                         () = self.lease.over.cancelled() => return,
@@ -169,12 +168,6 @@ impl Core {
         }
     }
 
-    /// Tells whether the database went away since it had been away so many `times`. A call that began before that may fail
-    /// when it is back already: that is no other outage.
-    fn was_away(&self, times: u64) -> bool {
-        self.outage.times() != times
-    }
-
     async fn keep_looking(self: Arc<Self>, mut swept: Swept) {
         let Some(lease) = self.lease.shared() else { return };
         loop {
@@ -183,9 +176,8 @@ impl Core {
                 () = self.lease.nudged.notified() => {}
                 () = self.lease.over.cancelled() => return,
             }
-            let times = self.outage.times();
             if let Err(problem) = self.look_at_others(&mut swept).await {
-                if !self.was_away(times) && !self.met_away(&problem) {
+                if !self.met_away(&problem) {
                     tracing::warn!(%problem, "the other servers could not be looked at");
                 }
                 tokio::select! {
