@@ -135,6 +135,15 @@ impl Call {
     }
 }
 
+/// Says of the last server's problem that the others were tried as well.
+fn of_all(servers: u32, mut problem: Problem) -> Problem {
+    problem.detail = format!(
+        "none of the {servers} servers answers; the last: {}",
+        problem.detail
+    );
+    problem
+}
+
 impl Client {
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, Problem> {
         let body = self.call(&call).await?.collect(ANSWER_BYTES).await?;
@@ -185,6 +194,9 @@ impl Client {
                     let problem = self.problem_of(&failure, &address);
                     // Where nothing listens at the very first try, waiting does not help.
                     let hopeless = matches!(failure, Failure::Connect(_)) && tries == 1 && !finds_another;
+                    if tries == most && servers > 1 {
+                        return Err(of_all(servers, problem));
+                    }
                     if hopeless || tries == most || !(unsent || call.again == Again::Yes) {
                         return Err(problem);
                     }

@@ -326,6 +326,73 @@ async fn nobody_at_the_address_is_told_at_once_and_by_name() {
     assert!(problem.detail.contains("/nonexistent/socket"), "{problem}");
 }
 
+/// A client of these servers, in this order.
+fn of_several(addresses: Vec<Address>) -> Client {
+    let mut addresses = addresses.into_iter();
+    let first = addresses.next().expect("an address");
+    Client::of_several(first, addresses.collect(), "1.2.3")
+}
+
+fn nobody(name: &str) -> Address {
+    Address::Unix(format!("/nonexistent/{name}").into())
+}
+
+#[tokio::test]
+async fn another_server_is_asked_where_one_is_gone_leaves_or_refers_elsewhere() {
+    let server = Server::start(vec![Act::Answer(201, json(&task(false)))]);
+    let client = of_several(vec![nobody("a"), nobody("b"), server.client.address()]);
+    client.submit(&submit()).await.expect("accepted by the third");
+    drop(client);
+    assert_eq!(server.asked().len(), 1);
+
+    for (code, status) in [
+        (Code::Draining, 503),
+        (Code::NotHere, 404),
+        (Code::Unavailable, 503),
+    ] {
+        let one = Server::start(vec![Act::Answer(status, json(&Problem::new(code, "elsewhere")))]);
+        let other = Server::start(vec![Act::Answer(201, json(&task(false)))]);
+        let client = of_several(vec![one.client.address(), other.client.address()]);
+        client.submit(&submit()).await.expect("accepted by the other");
+        drop(client);
+        let (refused, taken) = (one.asked(), other.asked());
+        assert_eq!((refused.len(), taken.len()), (1, 1), "{code:?}");
+        assert_eq!(refused[0].body, taken[0].body, "under the same name");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_an_answer_whoever_gives_it() {
+    let problem = json(&Problem::new(Code::UnknownTask, "there is no task 7"));
+    let one = Server::start(vec![Act::Answer(404, problem)]);
+    let client = of_several(vec![one.client.address(), nobody("other")]);
+    let problem = client.task(TaskId(7)).await.expect_err("no task");
+    assert_eq!(problem.detail, "there is no task 7");
+    drop(client);
+    assert_eq!(one.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_never_sent_twice_goes_to_no_other_server_once_it_was_sent() {
+    let one = Server::start(vec![Act::Break]);
+    let client = of_several(vec![one.client.address(), nobody("other")]);
+    let problem = client.add_hosts(&[]).await.expect_err("it broke");
+    assert!(problem.detail.contains("broke before it answered"), "{problem}");
+    drop(client);
+    assert_eq!(one.asked().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_none_of_several_answers_that_is_said() {
+    let client = of_several(vec![nobody("a"), nobody("b")]);
+    let problem = client.submit(&submit()).await.expect_err("nobody");
+    assert_eq!(problem.code, Code::Unavailable);
+    assert!(
+        problem.detail.contains("none of the 2 servers answers") && problem.detail.contains("/nonexistent/"),
+        "{problem}"
+    );
+}
+
 #[tokio::test]
 async fn events_are_taken_up_where_the_connection_broke() {
     let server = Server::start(vec![
