@@ -110,7 +110,14 @@ async fn work_goes_to_executors_alone_and_is_shared_among_them() {
         .bench
         .run(&command, "local://h[1-300]", WorkOptions::default())
         .await;
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    let all_wait = async {
+        while cluster.waiting().await < 300 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all_wait)
+        .await
+        .expect("they are in the queue");
     assert!(ran(&cluster, "ran").is_empty(), "nobody executes yet");
     let workers = [
         cluster.server("worker1", "executor").await,
@@ -173,7 +180,12 @@ async fn a_server_that_leaves_hands_over_at_once_and_ends_what_it_started() {
         begun.elapsed()
     };
     let refused = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        let begun = async {
+            while !servers[0].bench.engine.load().await.draining {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, begun).await.expect("it leaves");
         let problem = servers[0]
             .bench
             .engine
