@@ -31,7 +31,7 @@ impl Core {
     pub(super) async fn reach(self: &Arc<Self>, live: &LiveTask, work: Work) -> Reached {
         let options = &live.record.options;
         let times = self.outage.times();
-        let secrets = match self.secrets_of(live.id()).await {
+        let secrets = match self.secrets_of(live.id(), options).await {
             Ok(secrets) => secrets,
             Err(problem) if self.met_away(&problem) => return Reached::Later,
             Err(problem) => {

@@ -6,7 +6,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use muster_model::problem::Code;
-use muster_model::{ErrorKind, Problem};
+use muster_model::wire::Secrets;
+use muster_model::{ErrorKind, Problem, TaskId};
 use muster_store::{SealedCredential, VaultKey};
 use muster_transport::{Stored, Unseal, Unsealed};
 
@@ -14,6 +15,7 @@ use super::contents::Contents;
 use super::key_file;
 use super::seal::{About, MasterKey};
 use super::source::KeySource;
+use super::together::Together;
 use crate::fault;
 
 /// How often something is tried anew that another process changed at the same moment.
@@ -35,6 +37,9 @@ pub(crate) struct Vault {
     ring: RwLock<Option<Arc<Ring>>>,
     /// Held by whoever reads the keys or changes them.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// Every run of a task asks for its credential, and where its secrets came to this process sealed, for those.
+    credentials: Together<String, Result<Option<Arc<Handle>>, Problem>>,
+    pub(super) task_secrets: Together<TaskId, Result<Secrets, Problem>>,
 }
 
 /// A credential that can be opened.
@@ -122,6 +127,8 @@ impl Vault {
             source,
             ring: RwLock::default(),
             turn: tokio::sync::Mutex::default(),
+            credentials: Together::default(),
+            task_secrets: Together::default(),
         }
     }
 
@@ -321,6 +328,12 @@ impl Vault {
 
     /// Returns a credential that can be opened; None where there is none of this name.
     pub(crate) async fn find(&self, name: &str) -> Result<Option<Arc<Handle>>, Problem> {
+        self.credentials
+            .ask(&name.to_owned(), self.read_credential(name))
+            .await
+    }
+
+    async fn read_credential(&self, name: &str) -> Result<Option<Arc<Handle>>, Problem> {
         let mut last = None;
         for _ in 0..TRIES {
             let found = self.store.credential(name).await;

@@ -3,7 +3,7 @@
 
 use muster_model::problem::Code;
 use muster_model::wire::Secrets;
-use muster_model::{Problem, Role, TaskId, Timestamp};
+use muster_model::{Options, Problem, Role, TaskId, Timestamp};
 use muster_store::{NewTask, SealedSecrets, TaskSecrets};
 
 use super::contents::Contents;
@@ -168,9 +168,19 @@ impl Core {
 
     /// Returns the secrets of a task: from memory, else as they were sealed for this server. None given where there are
     /// none.
-    pub(crate) async fn secrets_of(&self, task: TaskId) -> Result<Secrets, Problem> {
+    pub(crate) async fn secrets_of(&self, task: TaskId, options: &Options) -> Result<Secrets, Problem> {
         let known = self.secrets(task);
-        if known != Secrets::default() || self.lease.shared().is_none() {
+        let given = options.login_secret || options.sudo_password;
+        if !given || known != Secrets::default() || self.lease.shared().is_none() {
+            return Ok(known);
+        }
+        let read = self.read_secrets(task);
+        self.vault.task_secrets.ask(&task, read).await
+    }
+
+    async fn read_secrets(&self, task: TaskId) -> Result<Secrets, Problem> {
+        let known = self.secrets(task);
+        if known != Secrets::default() {
             return Ok(known);
         }
         let found = self.rooms.database.vault.task_secrets(task).await;
