@@ -23,6 +23,7 @@ pub mod selector;
 #[cfg(feature = "stories")]
 pub mod stories;
 pub mod task;
+pub mod trace;
 pub mod wire;
 
 pub use error_kind::ErrorKind;
@@ -35,3 +36,4 @@ pub use role::{Role, Roles};
 pub use run::{Outcome, RunRecord, RunState, Transition, Unreachable};
 pub use secret::Secret;
 pub use task::{Counts, Kind, Options, TaskRecord, TaskState};
+pub use trace::TraceParent;

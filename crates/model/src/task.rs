@@ -113,6 +113,9 @@ pub struct Options {
     /// The credential to log in with, in the place of those that hosts have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential: Option<crate::inventory::CredentialName>,
+    /// The step of a trace that asked for it, where traces are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<crate::trace::TraceParent>,
 }
 
 impl Default for Options {
@@ -139,6 +142,7 @@ impl Default for Options {
             identities: Vec::new(),
             agent_socket: None,
             credential: None,
+            trace: None,
         }
     }
 }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod crash;
 pub mod meter;
 pub mod tasks;
+pub mod trace;
 
 pub use backoff::Backoff;
 pub use clock::now;
