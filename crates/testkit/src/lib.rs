@@ -2,6 +2,7 @@
 
 pub mod ansible;
 pub mod cache;
+mod collector;
 pub mod database;
 mod error;
 mod guard;
@@ -20,6 +21,7 @@ pub mod sshd;
 pub mod wait;
 
 pub use cache::{Certificates, Memcached, Redis, RedisCluster, RedisSentinel};
+pub use collector::{Collector, Step};
 pub use database::{Disk, MariaDb, Postgres};
 pub use error::{Error, Missing, Result};
 pub use home::Home;

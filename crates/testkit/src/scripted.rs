@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 
-/// What it answers to a piece of what it heard; empty for nothing.
-type Script = dyn Fn(&[u8]) -> Vec<u8> + Send + Sync;
+/// How it speaks with a client.
+type Conversation = dyn Fn(TcpStream) -> io::Result<()> + Send + Sync;
 
 /// A scripted server. Dropping it ends it.
 #[derive(Debug)]
@@ -29,21 +29,28 @@ struct Shared {
 }
 
 impl Scripted {
-    /// Starts one that answers each piece it hears.
+    /// Starts one that answers each piece it hears; with nothing where that is empty.
     ///
     /// # Errors
     ///
     /// Where it cannot listen.
     pub fn start(script: impl Fn(&[u8]) -> Vec<u8> + Send + Sync + 'static) -> Result<Self> {
+        Self::speaking(move |client| talk(client, &script))
+    }
+
+    /// Starts one that speaks with each client in this way, on a thread for each.
+    pub(crate) fn speaking(
+        conversation: impl Fn(TcpStream) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Result<Self> {
         let failed = |error: io::Error| Error::io(Path::new("a scripted server"))(error);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
         let port = listener.local_addr().map_err(failed)?.port();
         let shared = Arc::new(Shared::default());
         let inside = Arc::clone(&shared);
-        let script: Arc<Script> = Arc::new(script);
+        let conversation: Arc<Conversation> = Arc::new(conversation);
         let thread = std::thread::Builder::new()
             .name("scripted".to_owned())
-            .spawn(move || inside.listen(&listener, &script))
+            .spawn(move || inside.listen(&listener, &conversation))
             .map_err(failed)?;
         Ok(Self {
             port,
@@ -97,7 +104,7 @@ impl Scripted {
 }
 
 impl Shared {
-    fn listen(&self, listener: &TcpListener, script: &Arc<Script>) {
+    fn listen(&self, listener: &TcpListener, conversation: &Arc<Conversation>) {
         std::thread::scope(|scope| {
             for client in listener.incoming() {
                 if self.is_over.load(Ordering::SeqCst) {
@@ -108,7 +115,7 @@ impl Shared {
                 let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
                 clients.push(other);
                 drop(clients);
-                scope.spawn(move || drop(talk(client, script)));
+                scope.spawn(move || drop(conversation(client)));
             }
             let clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
             for client in clients.iter() {
@@ -118,7 +125,7 @@ impl Shared {
     }
 }
 
-fn talk(mut client: TcpStream, script: &Arc<Script>) -> io::Result<()> {
+fn talk(mut client: TcpStream, script: &impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {
     let mut heard = [0; 4096];
     loop {
         let count = client.read(&mut heard)?;
