@@ -9,7 +9,7 @@ use muster_model::wire::cluster::ClusterView;
 use muster_model::wire::{
     Check, Hosts, Plan, Retry, RunPage, ServerInfo, Submit, Targets, TaskPage, TaskView,
 };
-use muster_model::{Problem, Stream, TaskId};
+use muster_model::{Problem, Stream, TaskId, TraceParent};
 
 use crate::body::Download;
 use crate::follow::Events;
@@ -27,6 +27,7 @@ pub struct Client {
     pub(crate) pool: Arc<Pool>,
     pub(crate) revive: Option<Revive>,
     pub(crate) version: HeaderValue,
+    pub(crate) trace: Option<HeaderValue>,
 }
 
 impl Client {
@@ -43,6 +44,7 @@ impl Client {
             pool: Arc::new(Pool::new(first, others)),
             revive: None,
             version: HeaderValue::from_str(version).unwrap_or(HeaderValue::from_static("0.0.0")),
+            trace: None,
         }
     }
 
@@ -50,6 +52,13 @@ impl Client {
     #[must_use]
     pub fn reviving(mut self, revive: Revive) -> Self {
         self.revive = Some(revive);
+        self
+    }
+
+    /// Returns the client with the step of a trace that its requests belong to.
+    #[must_use]
+    pub fn in_trace(mut self, at: Option<TraceParent>) -> Self {
+        self.trace = at.and_then(|at| HeaderValue::from_str(&at.to_string()).ok());
         self
     }
 

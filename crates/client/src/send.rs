@@ -10,6 +10,7 @@ use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, StatusCode};
 use muster_model::Problem;
 use muster_model::problem::Code;
+use muster_model::trace::HEADER;
 use muster_model::wire::{PROTOCOL, PROTOCOL_HEADER, VERSION_HEADER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -269,6 +270,9 @@ impl Client {
             .header(ACCEPT, call.accept)
             .header(PROTOCOL_HEADER, PROTOCOL)
             .header(VERSION_HEADER, self.version.clone());
+        if let Some(trace) = &self.trace {
+            builder = builder.header(HEADER, trace.clone());
+        }
         if let Address::Tcp {
             token: Some(token), ..
         } = address

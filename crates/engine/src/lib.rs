@@ -18,6 +18,7 @@ mod plan;
 mod ready;
 mod report;
 mod settle;
+mod steps;
 mod submit;
 mod sweep;
 mod vault;

@@ -7,9 +7,11 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use muster_model::{RunKey, TaskId};
 use muster_queue::Message;
 use muster_runtime::{Backoff, clock, crash_point};
+use tracing::Instrument;
 
 use crate::core::{Core, WORK};
 use crate::follow::LiveTask;
+use crate::steps;
 
 /// One attempt of one run, as it stands in the queue: 16 bytes, big-endian task, index, attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +47,13 @@ impl Core {
         let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
         for runs in runs.chunks(1000) {
             crash_point!(WorkReleased);
+            let step = steps::publish(live, runs.len());
+            let headers = steps::headers(&step);
             loop {
                 let messages = runs.iter().map(|&(index, attempt)| Message {
                     priority: live.record.options.priority.level(),
                     persistent: true,
+                    headers: headers.clone(),
                     ..Message::new(
                         WORK,
                         Work {
@@ -61,7 +66,8 @@ impl Core {
                         .encode(),
                     )
                 });
-                let Err(error) = self.rooms.queue.publish(WORK, messages.collect()).await else {
+                let published = self.rooms.queue.publish(WORK, messages.collect());
+                let Err(error) = published.instrument(step.clone()).await else {
                     break;
                 };
                 if !self.found_queue_away(&error) {

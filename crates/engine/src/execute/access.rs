@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use muster_model::trace::VARIABLE;
 use muster_model::wire::Secrets;
 use muster_model::{Kind, Options, Problem, Secret};
+use muster_runtime::trace;
 use muster_transport::{Access, Exec, Sudo, What};
 
 use crate::dispatch::Work;
@@ -47,7 +49,7 @@ pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, sudo_password: O
     Exec {
         what,
         mark: format!("{executor}.{}.{}.{}", work.run.task, work.run.index, work.attempt),
-        env: options.env.clone(),
+        env: environment(options),
         cwd: options.cwd.clone(),
         sudo: options.sudo.as_ref().map(|user| Sudo {
             user: user.clone(),
@@ -55,6 +57,17 @@ pub(super) fn exec(live: &LiveTask, work: Work, executor: &str, sudo_password: O
         }),
         stdin: live.input.stdin.clone(),
     }
+}
+
+/// Returns the environment of a command: what the task says, and where it can go on with its trace.
+fn environment(options: &Options) -> Vec<(String, String)> {
+    let mut env = options.env.clone();
+    if let Some(at) = trace::here()
+        && env.iter().all(|(name, _)| name != VARIABLE)
+    {
+        env.push((VARIABLE.to_owned(), at.to_string()));
+    }
+    env
 }
 
 /// Returns the password that sudo will ask for: the typed one, else that of the credential.

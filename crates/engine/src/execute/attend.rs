@@ -7,6 +7,7 @@ use muster_model::run::Change;
 use muster_model::{ErrorKind, Kind, Outcome, RunState, Secret, limits};
 use muster_runtime::{CancellationToken, clock, crash_point};
 use muster_transport::{Exec, ExecEvent, Exit, Killer, Running, Session};
+use tracing::Span;
 
 use super::access::exec;
 use super::collect::Collector;
@@ -15,6 +16,7 @@ use crate::dispatch::Work;
 use crate::fault;
 use crate::follow::LiveTask;
 use crate::settle::again_or_settle;
+use crate::steps;
 use crate::sweep::Standing;
 
 /// How long a host may still take to say that a command runs which is to be ended.
@@ -81,6 +83,7 @@ impl Core {
                     _ => RunState::Failed,
                 };
                 let outcome = Outcome::plain(state, Some(why));
+                steps::note_outcome(&Span::current(), &outcome);
                 let cancelled = live.cancel.is_cancelled();
                 return (
                     again_or_settle(options, work.attempt, cancelled, outcome, None),
@@ -105,6 +108,7 @@ impl Core {
                 };
             }
         }
+        steps::note_outcome(&Span::current(), &outcome);
         let cancelled = live.cancel.is_cancelled();
         (
             again_or_settle(options, work.attempt, cancelled, outcome, inline),

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use muster_model::problem::Code;
 use muster_model::{Endpoint, Options, Outcome, Problem, Reach, RunState, Secret, Unreachable};
 use muster_transport::Session;
+use tracing::Instrument;
 
 use super::access::{access, secret_is_gone, sudo_password};
 use crate::core::Core;
 use crate::dispatch::Work;
 use crate::follow::LiveTask;
+use crate::steps;
 use crate::vault::Handle;
 
 /// How far connecting came.
@@ -64,12 +66,16 @@ impl Core {
                 return Reached::Over(Outcome::unreachable(Unreachable::Credential, problem.detail));
             }
         };
+        steps::note_host(host.name.as_str());
         let access = access(options, &secrets, credential.as_ref());
+        let step = steps::connect();
+        let connecting = self.rooms.transport.connect(&host.endpoint, &access);
+        let connecting = connecting.instrument(step.clone());
         tokio::select! {
             biased;
             () = self.tasks.intake().cancelled() => Reached::PutBack,
             () = live.cancel.cancelled() => Reached::Withdrawn(Outcome::plain(RunState::Cancelled, None)),
-            connected = self.rooms.transport.connect(&host.endpoint, &access) => match connected {
+            connected = connecting => match connected.inspect_err(|_| steps::note_failure(&step)) {
                 Ok(session) => Reached::Session(session, sudo_password),
                 // It may be the host's key that could not be read or kept: that is not the host's fault.
                 Err(error) if error.reason == Unreachable::Settings && self.was_away_since(times).await => {

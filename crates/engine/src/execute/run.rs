@@ -10,6 +10,7 @@ use muster_model::run::Change;
 use muster_model::{Outcome, Problem, RunState, TaskId, Transition};
 use muster_runtime::{Backoff, clock, crash_point};
 use muster_store::Applied;
+use tracing::Instrument;
 
 use super::claim::Claim;
 use super::reach::Reached;
@@ -18,6 +19,7 @@ use crate::core::Core;
 use crate::dispatch::Work;
 use crate::follow::LiveTask;
 use crate::settle::again_or_settle;
+use crate::steps;
 use crate::sweep::Standing;
 
 impl Core {
@@ -85,7 +87,8 @@ impl Core {
             return receipt.put_back().await;
         }
         crash_point!(Connected);
-        let started = self.mark_started(&standing, work, receipt).await;
+        let starting = self.mark_started(&standing, work, receipt);
+        let started = starting.instrument(steps::start()).await;
         claim.set_started(started);
         if started {
             crash_point!(StartAcknowledged);
@@ -93,7 +96,9 @@ impl Core {
             let (change, has_log) = if standing.secured(self.tasks.work()).await {
                 let since = clock::monotonic();
                 let carried =
-                    Box::pin(self.carry_out(&standing, &live, work, session.as_mut(), sudo_password)).await;
+                    Box::pin(self.carry_out(&standing, &live, work, session.as_mut(), sudo_password))
+                        .instrument(steps::exec())
+                        .await;
                 self.meter
                     .run_seconds
                     .took(clock::monotonic().saturating_sub(since));
@@ -202,13 +207,15 @@ impl Core {
             Change::Again { outcome } => Some(outcome.state),
             _ => None,
         };
+        steps::note_end(&change);
         let transition = Transition {
             run: work.run,
             attempt: work.attempt,
             at: clock::now(),
             change,
         };
-        match self.commit_one(transition, receipt).await {
+        let committing = self.commit_one(transition, receipt);
+        match committing.instrument(steps::settle()).await {
             // Whoever dispatches the task hears of the next attempt and hands it out: also when this process
             // is no more by then.
             Ok(Applied::Yes { .. }) if again.is_some_and(|state| state != RunState::Unreachable) => {

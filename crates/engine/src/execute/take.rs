@@ -10,6 +10,7 @@ use tracing::Instrument;
 
 use crate::core::{Active, Core, WORK};
 use crate::dispatch::Work;
+use crate::steps;
 
 /// Acknowledges one delivery when what it asked for is durable; put back if dropped before.
 pub(crate) struct Receipt {
@@ -116,6 +117,7 @@ impl Core {
         slot: OwnedSemaphorePermit,
     ) {
         let receipt = Receipt::new(settler, delivery.tag);
+        let headers = delivery.message.headers;
         let Some(work) = Work::decode(delivery.message.body) else {
             tracing::error!("a message in the work queue is no work: dropped");
             receipt.ack().await;
@@ -128,7 +130,8 @@ impl Core {
             // Whatever is logged meanwhile says whose it is.
             let run =
                 tracing::info_span!("run", task = %work.run.task, run = %work.run, attempt = work.attempt);
-            Box::pin(core.execute(work, receipt).instrument(run)).await;
+            let step = steps::run(work, &headers);
+            Box::pin(core.execute(work, receipt).instrument(step).instrument(run)).await;
             drop(slot);
             drop(active);
         });

@@ -228,6 +228,8 @@ pub(crate) fn options(wire: &WorkOptions, secrets: &Secrets, now: Timestamp) -> 
         identities: wire.identities.clone(),
         agent_socket: wire.agent_socket.clone(),
         credential: wire.credential.clone(),
+        // Known when the task is written.
+        trace: None,
     })
 }
 

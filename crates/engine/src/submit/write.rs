@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use muster_model::wire::{Plan, Secrets, Submit};
 use muster_model::{Endpoint, ErrorKind, Problem, RunState, TaskRecord};
-use muster_runtime::{Backoff, crash_point};
+use muster_runtime::{Backoff, crash_point, trace};
 use muster_store::{NewTask, Submitted};
+use tracing::Instrument;
 
 use super::validate;
 use crate::core::Core;
@@ -14,6 +15,7 @@ use crate::engine::Accepted;
 use crate::fault;
 use crate::follow::{Host, LiveTask};
 use crate::meter::Submission;
+use crate::steps;
 
 impl Core {
     /// Submits a request: when it returns, the task is durable.
@@ -56,13 +58,16 @@ impl Core {
             )
             .hint("run the command again: a new server is started for it"));
         }
+        task.options.trace = trace::here();
         self.lease.hold(self).await?;
         task.secrets = self.seal_for_others(&task, &secrets).await?;
         // A caller that goes away while the task is being written leaves it neither lost nor lying about.
         let (tx, rx) = tokio::sync::oneshot::channel();
         let core = Arc::clone(self);
+        let step = steps::write(task.hosts.len());
         self.tasks.spawn("write a task", async move {
-            let _ = tx.send(core.write_down(task, secrets).await);
+            let written = core.write_down(task, secrets).instrument(step).await;
+            let _ = tx.send(written);
         });
         rx.await.unwrap_or_else(|_| {
             Err(Problem::new(
