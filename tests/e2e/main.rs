@@ -33,5 +33,6 @@ mod scale;
 mod server;
 mod servers;
 mod systemd;
+mod traces;
 mod watch;
 mod wrong;

@@ -11,6 +11,7 @@ mod inventory;
 mod render;
 mod repl;
 mod settings;
+mod traces;
 mod wiring;
 
 fn main() -> std::process::ExitCode {

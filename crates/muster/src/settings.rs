@@ -15,7 +15,7 @@ use std::time::Duration;
 use muster_client::Address;
 use muster_engine::{Keep, KeySource};
 use muster_model::problem::Code;
-use muster_model::{Problem, Roles, Secret, quantity};
+use muster_model::{Problem, Roles, Secret, TraceParent, quantity};
 
 pub use environment::Environment;
 pub use keys::{LogFormat, age, room};
@@ -77,6 +77,12 @@ pub struct Settings {
     pub log: String,
     /// How a line of the log is written.
     pub log_format: LogFormat,
+    /// The collector that traces go to.
+    pub traces: Option<String>,
+    /// So many steps of traces wait for it at most (`OTEL_BSP_MAX_QUEUE_SIZE`).
+    pub spans_waiting: usize,
+    /// The step of a trace that this process was started in (`TRACEPARENT`).
+    pub trace: Option<TraceParent>,
     /// Where the service manager wants to hear how the server is (`NOTIFY_SOCKET`).
     pub notify_socket: Option<PathBuf>,
     /// How often it wants to hear that the server lives, at least (`WATCHDOG_USEC`).
@@ -321,6 +327,9 @@ impl Found {
             core_dumps: self.read("core_dumps", keys::flag)?,
             log: self.read("log", keys::log)?,
             log_format: self.read("log_format", keys::log_format)?,
+            traces: self.read_optional("traces", keys::collector)?,
+            spans_waiting: environment.spans_waiting(),
+            trace: environment.trace(),
             notify_socket: environment.notify_socket(),
             watchdog: environment.watchdog()?,
             colours: color != keys::Color::Never && (color == keys::Color::Always || !environment.is_plain()),

@@ -171,6 +171,34 @@ pub enum Command {
     Reference,
 }
 
+impl Command {
+    /// Returns its first word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "run",
+            Self::Script(_) => "script",
+            Self::CheckTask(_) => "check_task",
+            Self::Tasks(_) => "tasks",
+            Self::Follow(_) => "follow",
+            Self::Cancel { .. } => "cancel",
+            Self::Retry(_) => "retry",
+            Self::Hosts(_) => "hosts",
+            Self::Groups(_) => "groups",
+            Self::Credentials(_) => "credentials",
+            Self::Db(_) => "db",
+            Self::Server(_) => "server",
+            Self::Cluster { .. } => "cluster",
+            Self::Doctor { .. } => "doctor",
+            Self::Config { .. } => "config",
+            Self::Completions { .. } => "completions",
+            Self::Man { .. } => "man",
+            Self::Demo(_) => "demo",
+            Self::Reference => "reference",
+        }
+    }
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Mode {

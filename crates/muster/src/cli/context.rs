@@ -7,6 +7,7 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use muster_client::{Client, Revive};
 use muster_model::{Problem, TaskId};
+use muster_runtime::trace;
 
 use super::input::Stdin;
 use super::stop::Stop;
@@ -75,13 +76,19 @@ impl Context {
     /// Those of [`daemon::ensure`].
     pub async fn client(&mut self) -> Result<Client, Problem> {
         if let Some(connected) = &self.connected {
-            return Ok(connected.client.clone());
+            return Ok(self.in_trace(connected.client.clone()));
         }
         let mut connected = daemon::ensure(&self.settings).await?;
         if self.settings.servers.is_empty() && !self.settings.no_daemon {
             connected.client = connected.client.reviving(revive(self.settings.clone()));
         }
-        Ok(self.connected.insert(connected).client.clone())
+        let client = self.connected.insert(connected).client.clone();
+        Ok(self.in_trace(client))
+    }
+
+    /// What a client asks for belongs to the command's step of a trace, else to that of whoever started it.
+    fn in_trace(&self, client: Client) -> Client {
+        client.in_trace(trace::here().or(self.settings.trace))
     }
 
     /// Cancels what was submitted where the server is inside this process, and nobody waits for it any more.

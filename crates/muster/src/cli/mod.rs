@@ -24,12 +24,19 @@ use clap::Parser;
 use muster_client::exit;
 use muster_model::Problem;
 use muster_model::problem::Code;
+use muster_runtime::trace;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::Instrument;
+use tracing::field::Empty;
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use self::args::{Command, Line};
 use self::context::{Context, Phase};
 use self::stop::{Left, Stop, unwritable};
 use crate::settings::{Overrides, Settings};
+use crate::traces::{Part, Traces};
 use crate::{demo, repl};
 
 /// Runs the command line of this process.
@@ -113,7 +120,15 @@ fn with_settings(line: Line) -> u8 {
         Ok(settings) => settings,
         Err(problem) => return told(Err(problem.into())),
     };
-    log(&settings, line.command.as_ref());
+    let serves = matches!(&line.command, Some(Command::Server(args)) if args.command.is_none());
+    let part = if serves { Part::Server } else { Part::Command };
+    let traces = match Traces::begin(&settings, part) {
+        Ok(traces) => traces,
+        Err(problem) => return told(Err(problem.into())),
+    };
+    if !serves {
+        log(&settings);
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2)))
         .enable_all()
@@ -128,25 +143,27 @@ fn with_settings(line: Line) -> u8 {
     let done = runtime.block_on(Box::pin(whole(settings, line.command)));
     // A write to a reader that never reads must not keep the process.
     runtime.shutdown_background();
-    told(done)
+    let code = told(done);
+    traces.end();
+    code
 }
 
 /// Sets logging up where it was asked for; a server does it for itself.
-fn log(settings: &Settings, command: Option<&Command>) {
-    let serves = matches!(command, Some(Command::Server(args)) if args.command.is_none());
+fn log(settings: &Settings) {
     let asked = settings
         .rows()
         .iter()
         .any(|row| row.name == "log" && row.source != "default");
-    if serves || !asked {
-        return;
-    }
-    if let Ok(filter) = tracing_subscriber::EnvFilter::builder().parse(&settings.log) {
-        let _ = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+    let filter = tracing_subscriber::EnvFilter::builder().parse(&settings.log);
+    let lines = filter.ok().filter(|_| asked).map(|filter| {
+        tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(settings.colours && io::stderr().is_terminal())
-            .try_init();
+            .with_filter(filter)
+    });
+    let steps = Traces::layer();
+    if lines.is_some() || steps.is_some() {
+        let _ = tracing_subscriber::registry().with(steps).with(lines).try_init();
     }
 }
 
@@ -156,7 +173,7 @@ async fn whole(settings: Settings, command: Option<Command>) -> Result<u8, Stop>
     match command {
         // A server handles its own signals.
         Some(Command::Server(args)) if args.command.is_none() => operate::server(&mut context, &args).await,
-        Some(Command::Demo(args)) => demo::run(context, &args).await,
+        Some(Command::Demo(args)) => Box::pin(demo::run(context, &args)).await,
         Some(command) => {
             let mut interrupt = interrupt()?;
             let mut termination = Termination::watch(context.settings.no_daemon)?;
@@ -176,7 +193,7 @@ async fn whole(settings: Settings, command: Option<Command>) -> Result<u8, Stop>
             }
             Ok(code)
         }
-        None => repl::run(context).await,
+        None => Box::pin(repl::run(context)).await,
     }
 }
 
@@ -249,10 +266,27 @@ pub async fn interruptible(
 ) -> Result<u8, Stop> {
     let phase = std::rc::Rc::clone(&context.phase);
     phase.set(Phase::Before);
-    let mut work = Box::pin(execute(context, command));
+    let step = tracing::info_span!(
+        target: trace::TARGET,
+        parent: None,
+        "command",
+        otel.name = format_args!("muster {}", command.word()),
+        otel.kind = "client",
+        otel.status_code = Empty,
+        process.exit.code = Empty,
+    );
+    trace::follow(&step, context.settings.trace);
+    let mut work = Box::pin(execute(context, command).instrument(step.clone()));
     loop {
         tokio::select! {
-            done = &mut work => return done,
+            done = &mut work => {
+                let code = done.as_ref().map_or_else(Stop::exit_code, |code| *code);
+                step.record("process.exit.code", code);
+                if code != exit::SUCCESS {
+                    step.record("otel.status_code", "error");
+                }
+                return done;
+            }
             _ = interrupt.recv() => match phase.get() {
                 Phase::Submitting => phase.set(Phase::Leaving),
                 Phase::Accepted(id) => return Err(Stop::Interrupted(Left::Task(id))),

@@ -7,12 +7,15 @@ use std::path::Path;
 use muster_model::Problem;
 use nix::fcntl::OFlag;
 use tracing::Level;
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use super::line::Line;
 use super::paths::cannot;
 use crate::settings::{LogFormat, Settings};
+use crate::traces::Traces;
 
 /// A log of this size is put aside when the next server starts.
 const LARGE: u64 = 8 * 1024 * 1024;
@@ -21,17 +24,17 @@ const LARGE: u64 = 8 * 1024 * 1024;
 pub(super) fn to_stderr(settings: &Settings) {
     // The settings were read: the text is one that can be.
     let filter = EnvFilter::builder().parse_lossy(directives(&settings.log));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(false);
-    let _ = match settings.log_format {
-        LogFormat::Text => subscriber.try_init(),
-        LogFormat::Json => subscriber
-            .fmt_fields(JsonFields::new())
-            .event_format(Line)
-            .try_init(),
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.fmt_fields(JsonFields::new()).event_format(Line).boxed(),
     };
+    let _ = tracing_subscriber::registry()
+        .with(Traces::layer())
+        .with(lines.with_filter(filter))
+        .try_init();
 }
 
 /// A level alone is that of Muster; what it is made of speaks up when something is wrong.

@@ -6,8 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use muster_model::Problem;
 use muster_model::problem::Code;
+use muster_model::trace::VARIABLE;
+use muster_model::{Problem, TraceParent};
 use nix::unistd::{User, geteuid};
 
 /// Variables and user of a process.
@@ -79,6 +80,19 @@ impl Environment {
                 format!("{name} is not UTF-8 text"),
             )),
         }
+    }
+
+    /// Returns how many steps of traces may wait for their collector, as OpenTelemetry names it. Its own default of 2,048
+    /// is less than a task on a thousand hosts makes in a moment.
+    pub(super) fn spans_waiting(&self) -> usize {
+        let asked = self.raw("OTEL_BSP_MAX_QUEUE_SIZE").and_then(OsStr::to_str);
+        asked.and_then(|text| text.parse().ok()).unwrap_or(16_384)
+    }
+
+    /// Returns the step of a trace that this process was started in. What is no `traceparent` is nobody's mistake here:
+    /// the specification has it ignored.
+    pub(super) fn trace(&self) -> Option<TraceParent> {
+        self.raw(VARIABLE)?.to_str()?.parse().ok()
     }
 
     /// Returns the socket of the service manager, as systemd names it: a path, or `@` and a name.

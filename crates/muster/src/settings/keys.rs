@@ -185,6 +185,15 @@ pub(super) static ALL: &[Key] = &[
         "How a line of the server's log is written: `text`, or `json` (one object a line).",
     ),
     Key {
+        unset: "none are kept",
+        ..key(
+            "traces",
+            "MUSTER_TRACES",
+            None,
+            "The OpenTelemetry collector that traces go to, by OTLP over HTTP: `http://127.0.0.1:4318`.",
+        )
+    },
+    Key {
         unset: "`vault.key` in the state folder",
         ..key(
             "vault_key",
@@ -285,6 +294,28 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "text" => Ok(LogFormat::Text),
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("'{text}' is neither text nor json")),
+    }
+}
+
+/// Reads the address of a collector.
+pub(super) fn collector(text: &str) -> Result<String, String> {
+    let rest = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    match rest {
+        Some(rest) if rest.contains('@') => Err(
+            "its address holds a user or a password, which are shown: put what it asks for into \
+             OTEL_EXPORTER_OTLP_HEADERS"
+                .to_owned(),
+        ),
+        Some(rest)
+            if !rest.is_empty() && !rest.contains(['?', '#', ' ']) && !rest.starts_with(['/', ':']) =>
+        {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "'{text}' is not an address such as http://127.0.0.1:4318"
+        )),
     }
 }
 
