@@ -152,7 +152,8 @@ fn a_trace_holds_together_over_rabbitmq() {
 fn a_collector_that_is_away_holds_nobody_up() {
     let mut home = Home::new().expect("a home");
     let port = ports::free().expect("a port");
-    send_traces(&mut home, &format!("http://127.0.0.1:{port}"));
+    // Nothing listens there; and speaking TLS is no different.
+    send_traces(&mut home, &format!("https://127.0.0.1:{port}"));
     let asked = |home: &Home| -> Done {
         let done = command(home, &["run", "echo here", "--hosts", "local://h[1-3]"]).output();
         Done::from(done.expect("the binary starts")).succeeded()
