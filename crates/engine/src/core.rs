@@ -10,6 +10,7 @@ use muster_model::{ExecutorId, RunKey, TaskId, Timestamp};
 use muster_runtime::Tasks;
 use tokio::sync::{Notify, Semaphore};
 
+use crate::dispatch::Others;
 use crate::engine::{Rooms, Settings};
 use crate::follow::Hub;
 use crate::inventory::{InMemory, Shelf};
@@ -41,6 +42,8 @@ pub(crate) struct Core {
     pub(crate) lease: Lease,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) active: Active,
+    /// Who else takes work.
+    pub(crate) others: Others,
     pub(crate) gathering: Gathering,
     /// The database's.
     pub(crate) outage: Outage,
@@ -81,6 +84,12 @@ impl Core {
         }
     }
 
+    /// Tells whether this process has an attempt in hand.
+    pub(crate) fn is_in_hand(&self, run: RunKey, attempt: u32) -> bool {
+        let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.contains_key(&(run, attempt))
+    }
+
     /// Gives a claim up.
     pub(crate) fn unclaim(&self, run: RunKey, attempt: u32) {
         self.claims
@@ -104,6 +113,7 @@ impl Core {
             lease,
             slots,
             active: Active::default(),
+            others: Others::default(),
             gathering: Gathering::default(),
             outage: Outage::default(),
             queue_outage: Outage::default(),

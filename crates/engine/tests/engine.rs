@@ -12,6 +12,8 @@ mod follow;
 mod life;
 #[path = "cases/limits.rs"]
 mod limits;
+#[path = "cases/lost_work.rs"]
+mod lost_work;
 #[path = "cases/restart.rs"]
 mod restart;
 #[path = "cases/several.rs"]

@@ -10,6 +10,7 @@ use muster_runtime::clock;
 use tokio::sync::watch;
 use tracing::Instrument;
 
+use super::lost::Net;
 use super::publish::expiry;
 use crate::core::Core;
 use crate::follow::{LOOK_AGAIN, LiveTask};
@@ -36,6 +37,7 @@ struct Progress {
     look_at: Duration,
     /// How often the queue had gone away when this was released.
     queue_outages: u64,
+    net: Net,
 }
 
 impl Progress {
@@ -47,7 +49,14 @@ impl Progress {
             wave: 0,
             next: 0,
             look_at: clock::monotonic() + LOOK_AGAIN,
+            net: Net::default(),
         }
+    }
+
+    /// Returns the hosts that were released, those of waves that are over apart.
+    fn released(&self) -> Range<usize> {
+        let start = self.waves.get(self.wave).map_or(self.next, |wave| wave.start);
+        start..self.next
     }
 
     /// Begins the wave again where the queue has been away: what was in it may be lost. What is there twice does no
@@ -149,8 +158,11 @@ impl Core {
             () = self.queue_outage.over_since(progress.queue_outages) => {}
             () = unnoticed => {
                 self.look(live).await;
+                let released = progress.released();
+                self.publish_lost(live, released, &mut progress.net).await;
                 // Only a task whose runs are partly in other hands often changes without a notice here.
-                let pause = if self.lease.alone() { LOOK_AGAIN * 5 } else { LOOK_AGAIN };
+                let seldom = self.lease.alone() && progress.net.is_empty();
+                let pause = if seldom { LOOK_AGAIN * 5 } else { LOOK_AGAIN };
                 progress.look_at = clock::monotonic() + pause;
             }
             () = self.tasks.intake().cancelled() => return ControlFlow::Break(()),

@@ -197,6 +197,7 @@ impl Core {
         let mut members = store.members().await.map_err(|error| fault::of_store(&error))?;
         let standing = self.lease.standing();
         self.note_silence(&members, lease);
+        self.others.note(&members, &standing.id);
         self.note_whether_alone(&members, &standing.id).await;
         if self.active.count() > 0 {
             self.hear_of_cancels_by_the_database().await?;

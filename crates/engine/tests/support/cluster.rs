@@ -1,6 +1,7 @@
 //! Several engines on one database, one queue and one cache, each as on a machine of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,6 +27,7 @@ pub struct Cluster {
     queue: Arc<dyn Queue>,
     cache: Arc<dyn Cache>,
     tasks: Tasks,
+    published: Arc<AtomicU64>,
 }
 
 /// An engine of a cluster, with what a test may cut.
@@ -39,12 +41,18 @@ pub struct Server {
 
 impl Cluster {
     pub async fn new() -> Self {
+        Self::on("memory:").await
+    }
+
+    /// A cluster on a queue elsewhere.
+    pub async fn on(queue: &str) -> Self {
         let tasks = Tasks::new();
         Self {
             folder: Arc::new(tempfile::tempdir().expect("a temporary folder")),
-            queue: muster_queue::open("memory:", &tasks).await.expect("a queue"),
+            queue: muster_queue::open(queue, &tasks).await.expect("a queue"),
             cache: muster_cache::open("memory:").await.expect("a cache"),
             tasks,
+            published: Arc::default(),
         }
     }
 
@@ -58,6 +66,7 @@ impl Cluster {
         let cable = Arc::new(Cable {
             queue: Arc::clone(&self.queue),
             switch: queue.clone(),
+            published: Arc::clone(&self.published),
         });
         let settings = Settings {
             slots: 50,
@@ -97,6 +106,11 @@ impl Cluster {
     /// How much work waits in the queue.
     pub async fn waiting(&self) -> u64 {
         self.queue.depth("muster.work").await.expect("the queue of work")
+    }
+
+    /// How many runs were published, by all servers.
+    pub fn published(&self) -> u64 {
+        self.published.load(Ordering::Relaxed)
     }
 
     /// Loses what is in the queue of work, and the queue itself.
@@ -147,6 +161,8 @@ impl Switch {
 struct Cable {
     queue: Arc<dyn Queue>,
     switch: Switch,
+    /// Counts what is published for executors.
+    published: Arc<AtomicU64>,
 }
 
 impl Cable {
@@ -192,6 +208,9 @@ impl Queue for Cable {
 
     async fn publish(&self, exchange: &str, messages: Vec<Message>) -> Result<(), Error> {
         self.check("publish")?;
+        if exchange == "muster.work" {
+            self.published.fetch_add(messages.len() as u64, Ordering::Relaxed);
+        }
         self.queue.publish(exchange, messages).await
     }
 
