@@ -381,8 +381,9 @@ impl Core {
         let id = self.lease.executor();
         let members = &self.rooms.database.members;
         let term = self.lease.leads.swap(0, Ordering::AcqRel);
-        if let Err(error) = members.begin_leaving(&id).await {
-            tracing::debug!(%error, "the others do not know that this server leaves");
+        // Each sign of life says so from now on; this one says it now.
+        if let Err(problem) = self.beat().await {
+            tracing::debug!(%problem, "the others do not know that this server leaves");
         }
         if term > 0
             && let Err(error) = members.resign(SWEEP, &id, term).await

@@ -341,11 +341,6 @@ impl Members for Voice {
         self.members.members().await
     }
 
-    async fn begin_leaving(&self, id: &ExecutorId) -> Result<(), muster_store::Error> {
-        self.check()?;
-        self.members.begin_leaving(id).await
-    }
-
     async fn bury(
         &self,
         id: &ExecutorId,

@@ -23,9 +23,6 @@ pub trait Members: Send + Sync + 'static {
     /// forgotten.
     async fn members(&self) -> Result<Vec<Member>, Error>;
 
-    /// Notes that a server gives away what it dispatches. Idempotent.
-    async fn begin_leaving(&self, id: &ExecutorId) -> Result<(), Error>;
-
     /// Buries a server, if its lease still ends at `seen` (any, where that is None); tells whether it is gone now.
     /// Compare-and-set: either this is done, or the server renews its lease, and the other of the two is refused.
     async fn bury(&self, id: &ExecutorId, seen: Option<Timestamp>, at: Timestamp) -> Result<bool, Error>;

@@ -204,27 +204,6 @@ impl Members for Database {
             .collect()
     }
 
-    async fn begin_leaving(&self, id: &ExecutorId) -> Result<(), Error> {
-        let id = id.0.clone();
-        self.signs()
-            .repeat(
-                format!("note that server '{id}' leaves"),
-                Box::new(move |transaction| {
-                    let id = id.clone();
-                    Box::pin(async move {
-                        executor::Entity::update_many()
-                            .col_expr(executor::Column::Leaving, Expr::value(1_i64))
-                            .filter(executor::Column::Id.eq(id))
-                            .exec(transaction)
-                            .await
-                            .map(drop)
-                            .map_err(during("note that a server leaves"))
-                    })
-                }),
-            )
-            .await
-    }
-
     async fn bury(&self, id: &ExecutorId, seen: Option<Timestamp>, at: Timestamp) -> Result<bool, Error> {
         let id = id.0.clone();
         self.signs()
