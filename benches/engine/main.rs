@@ -6,7 +6,8 @@
 //!     cargo bench -p muster-engine --bench engine -- --runs 10000 --only muster
 //!
 //!     cargo bench -p muster-engine --bench engine -- --only databases   # SQLite, PostgreSQL and MariaDB side by side
-//!     cargo bench -p muster-engine --bench engine -- --only servers     # one and three, on RabbitMQ, Redis and PostgreSQL
+//!     cargo bench -p muster-engine --bench engine -- --only servers     # one and three, on RabbitMQ, Redis and PostgreSQL;
+//!                                                                       # and how long one run takes there
 //!
 //! Each run is written with its task, published, taken, started by compare-and-set and settled, both durable
 //! (SQLite, WAL, `synchronous = FULL`), announced, and seen by a follower that reads every event.
@@ -21,6 +22,7 @@ mod muster;
 mod nothing;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use muster_bench::{Flag, Options, Plot, Results, Row, Unit};
 use muster_testkit::{Disk, MariaDb, Postgres, RabbitMq, Redis};
@@ -28,6 +30,8 @@ use muster_testkit::{Disk, MariaDb, Postgres, RabbitMq, Redis};
 use muster::{Rooms, Took};
 
 const COMMAND: &str = "cargo bench -p muster-engine --bench engine";
+/// So many runs, each submitted when the one before has ended, tell how long one takes.
+const ONE_BY_ONE: u32 = 200;
 const FLAGS: &[Flag] = &[
     Flag::value("runs", "N,...", "runs of a task (1000,10000,100000)"),
     Flag::value("repeat", "N", "tasks of each size, one after the other (3)"),
@@ -72,6 +76,38 @@ fn row_of(table: &str, label: &str, runs: u32, took: &[Took]) -> Row {
             Unit::Count,
             &of(|took, runs| took.written as f64 / runs),
         )
+}
+
+/// What one run takes on servers that have nothing else to do, and what of it is the transport's own.
+fn row_of_one_run(label: &str, took: &[muster::OneRun]) -> Row {
+    let millis = |of: fn(&muster::OneRun) -> Duration| -> Vec<f64> {
+        took.iter().map(|one| of(one).as_secs_f64() * 1000.0).collect()
+    };
+    let whole = millis(|one| one.whole);
+    let above = millis(|one| one.whole.saturating_sub(one.transport));
+    let late = within(&whole, 95);
+    let median = muster_bench::median(&above);
+    println!("one run, {label}: {median:.1} ms above the transport's own, {late:.1} ms within 95 %");
+    Row::new("one-run", label)
+        .series("Muster")
+        .command(COMMAND)
+        .figure("accepted", Unit::Milliseconds, &millis(|one| one.accepted))
+        .figure("to its end", Unit::Milliseconds, &whole)
+        .figure("95 % within", Unit::Milliseconds, &[late])
+        .figure(
+            "transport's own",
+            Unit::Milliseconds,
+            &millis(|one| one.transport),
+        )
+        .figure("above it", Unit::Milliseconds, &above)
+}
+
+/// Returns what so many hundredths of the samples do not exceed.
+fn within(samples: &[f64], percent: usize) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (sorted.len() * percent).div_ceil(100).saturating_sub(1);
+    sorted.get(place).copied().unwrap_or(f64::NAN)
 }
 
 fn beside(options: &Options, results: &mut Results) {
@@ -153,6 +189,8 @@ fn servers(results: &mut Results, repeat: u32) {
         };
         let took = runtime.block_on(muster::measure(RUNS, repeat, &rooms));
         results.add(row_of("servers", label, RUNS, &took));
+        let one_run = runtime.block_on(muster::one_by_one(ONE_BY_ONE, &rooms));
+        results.add(row_of_one_run(label, &one_run));
     }
 }
 
@@ -205,6 +243,11 @@ fn main() -> ExitCode {
         "servers",
         "runs a second",
         "Durable runs a second on RabbitMQ, Redis and PostgreSQL (longer is better)",
+    ));
+    results.plot(Plot::bars(
+        "one-run",
+        "to its end",
+        "Milliseconds from the submit of one run to its end, as a follower sees it (shorter is better)",
     ));
     results.plot(Plot::lines(
         "sizes",

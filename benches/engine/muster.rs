@@ -10,7 +10,7 @@ use muster_model::wire::{Event, Secrets, Submit, Targets, Work, WorkOptions};
 use muster_runtime::Tasks;
 use tokio::sync::oneshot;
 
-use crate::nothing::Nowhere;
+use crate::nothing::{self, Nowhere};
 
 /// As many as a server has unless it is told otherwise.
 const SLOTS: usize = 1000;
@@ -106,6 +106,14 @@ impl Server {
         Self { engine, tasks }
     }
 
+    async fn start_all(rooms: &Rooms, folder: &Path) -> Vec<Self> {
+        let mut servers = Vec::new();
+        for number in 0..rooms.servers {
+            servers.push(Self::start(rooms, folder, number).await);
+        }
+        servers
+    }
+
     async fn end(self) {
         self.engine.drain(PATIENCE).await;
         self.engine.close().await;
@@ -117,10 +125,7 @@ impl Server {
 pub(crate) async fn measure(runs: u32, repeat: u32, rooms: &Rooms) -> Vec<Took> {
     // Beside the build, and so on a disk: a folder for temporary files may be in memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let mut servers = Vec::new();
-    for number in 0..rooms.servers {
-        servers.push(Server::start(rooms, folder.path(), number).await);
-    }
+    let servers = Server::start_all(rooms, folder.path()).await;
     let mut took = Vec::new();
     for number in 0..repeat {
         let (tell, told) = oneshot::channel();
@@ -143,12 +148,51 @@ pub(crate) async fn measure(runs: u32, repeat: u32, rooms: &Rooms) -> Vec<Took> 
     took
 }
 
-/// Submits a task, follows it to its end, and checks that every run was told of once.
-async fn one_task(engine: &Engine, runs: u32, number: u32) -> Took {
-    // The kernel counts the peak anew from here.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    let (cpu_before, written_before) = (cpu(), counter("io", "write_bytes:"));
-    let started = Instant::now();
+/// How long one run took.
+pub(crate) struct OneRun {
+    /// Until the submit was answered.
+    pub(crate) accepted: Duration,
+    /// Until its follower had read the task's last event.
+    pub(crate) whole: Duration,
+    /// What the transport takes for as much by itself, measured just before.
+    pub(crate) transport: Duration,
+}
+
+/// Submits tasks of one run, each when the one before has ended, to servers that have nothing else to do.
+pub(crate) async fn one_by_one(count: u32, rooms: &Rooms) -> Vec<OneRun> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let servers = Server::start_all(rooms, folder.path()).await;
+    let (tell, told) = oneshot::channel();
+    let engine = servers[0].engine.clone();
+    servers[0].tasks.spawn("client", async move {
+        let mut took = Vec::new();
+        // The first one makes connections, and is not counted.
+        for number in 0..=count {
+            let transport = nothing::own_time().await;
+            let started = Instant::now();
+            let task = submit(&engine, 1, number).await;
+            let accepted = started.elapsed();
+            let ended = follow(&engine, task).await;
+            let whole = started.elapsed();
+            assert_eq!(ended, 1, "its end is told of once");
+            took.push(OneRun {
+                accepted,
+                whole,
+                transport,
+            });
+        }
+        let _ = tell.send(took.split_off(1));
+    });
+    let took = tokio::time::timeout(PATIENCE, told).await;
+    let took = took.expect("the last task's end").expect("tasks without a fault");
+    for server in servers {
+        server.end().await;
+    }
+    took
+}
+
+/// Submits a task of so many runs.
+async fn submit(engine: &Engine, runs: u32, number: u32) -> TaskId {
     let submit = Submit {
         request_id: format!("bench-request-{number:08}"),
         work: Work::Command {
@@ -164,11 +208,20 @@ async fn one_task(engine: &Engine, runs: u32, number: u32) -> Took {
         secrets: Secrets::default(),
         dry_run: false,
     };
-    let task = match engine.submit("bench", submit).await.expect("an accepted task") {
-        Accepted::Task(task) => task,
+    match engine.submit("bench", submit).await.expect("an accepted task") {
+        Accepted::Task(task) => task.id,
         Accepted::Planned(_) => unreachable!("no dry run was asked for"),
-    };
-    let ended = follow(engine, task.id).await;
+    }
+}
+
+/// Submits a task, follows it to its end, and checks that every run was told of once.
+async fn one_task(engine: &Engine, runs: u32, number: u32) -> Took {
+    // The kernel counts the peak anew from here.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let (cpu_before, written_before) = (cpu(), counter("io", "write_bytes:"));
+    let started = Instant::now();
+    let task = submit(engine, runs, number).await;
+    let ended = follow(engine, task).await;
     let took = Took {
         wall: started.elapsed(),
         cpu: cpu() - cpu_before,
@@ -176,7 +229,7 @@ async fn one_task(engine: &Engine, runs: u32, number: u32) -> Took {
         written: counter("io", "write_bytes:") - written_before,
     };
     assert_eq!(ended, runs, "each run's end is told of once");
-    let counts = engine.task(task.id).await.expect("the task").counts;
+    let counts = engine.task(task).await.expect("the task").counts;
     assert_eq!((counts.succeeded, counts.open()), (runs, 0));
     took
 }

@@ -1,16 +1,52 @@
 //! A transport that does nothing: every host is there at once, and every command has exited 0 when it is asked.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use muster_model::{Endpoint, HostKey};
+use muster_model::{Endpoint, HostKey, Reach};
 use muster_transport::{
     Access, ConnectError, Error, Exec, ExecEvent, Exit, KeyScan, KillReport, Killer, Running, Session,
-    Transport,
+    Transport, What,
 };
 
 pub(crate) struct Nowhere;
+
+/// Returns how long it takes for one command by itself.
+pub(crate) async fn own_time() -> Duration {
+    let access = Access {
+        connect_timeout: Duration::from_secs(10),
+        user: None,
+        password: None,
+        passphrase: None,
+        stored: None,
+        identities: Vec::new(),
+        ssh_config: None,
+        agent_socket: None,
+        accept_new: false,
+    };
+    let exec = Exec {
+        what: What::Command("true".into()),
+        mark: "bench.1".into(),
+        env: Vec::new(),
+        cwd: None,
+        sudo: None,
+        stdin: None,
+    };
+    let endpoint = Endpoint {
+        reach: Reach::Ssh,
+        host: "node000001.example.net".into(),
+        address: None,
+        user: None,
+        port: None,
+        credential: None,
+    };
+    let started = Instant::now();
+    let mut session = Nowhere.connect(&endpoint, &access).await.expect("a session");
+    let mut running = session.start(exec).await.expect("a command");
+    while running.next().await.is_some() {}
+    started.elapsed()
+}
 
 #[async_trait]
 impl KeyScan for Nowhere {
