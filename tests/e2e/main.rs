@@ -33,6 +33,7 @@ mod scale;
 mod server;
 mod servers;
 mod systemd;
+mod tls;
 mod traces;
 mod watch;
 mod wrong;

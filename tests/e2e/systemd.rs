@@ -25,7 +25,7 @@ async fn the_service_manager_hears_that_the_server_is_ready_lives_and_leaves() {
         let size = socket.recv(&mut buffer).expect("a word");
         String::from_utf8_lossy(&buffer[..size]).into_owned()
     };
-    let mut server = command(&home, &["server", "--listen", "127.0.0.1:0"])
+    let mut server = command(&home, &["server", "--listen", "http://127.0.0.1:0"])
         .stderr(Stdio::null())
         .spawn()
         .expect("the binary starts");
@@ -51,7 +51,7 @@ async fn the_service_manager_hears_that_the_server_is_ready_lives_and_leaves() {
 async fn a_manager_that_cannot_be_told_is_named() {
     let mut home = Home::new().expect("a home");
     home.set_env("NOTIFY_SOCKET", home.path().join("nowhere"));
-    let done = muster(&home, &["server", "--listen", "127.0.0.1:0"]);
+    let done = muster(&home, &["server", "--listen", "http://127.0.0.1:0"]);
     assert_ne!(done.code, Some(0), "{done:#?}");
     assert!(done.stderr.contains("NOTIFY_SOCKET"), "{done:#?}");
 }

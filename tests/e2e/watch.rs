@@ -24,7 +24,7 @@ impl Listening {
     pub async fn start(home: &Home) -> Self {
         let log = home.path().join("server.log");
         let file = std::fs::File::create(&log).expect("a log");
-        let child = command(home, &["server", "--listen", "127.0.0.1:0"])
+        let child = command(home, &["server", "--listen", "http://127.0.0.1:0"])
             .stderr(Stdio::from(file))
             .spawn()
             .expect("the binary starts");

@@ -12,9 +12,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustls_pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::Address;
+use crate::trust::{Fingerprint, Trust};
 
 /// How long opening a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -25,6 +29,13 @@ pub(crate) enum Failure {
     /// Nothing was sent.
     #[error("cannot connect")]
     Connect(#[source] io::Error),
+    /// The server's certificate is not one that is trusted: nothing was sent.
+    #[error("its certificate is not trusted")]
+    Untrusted {
+        shown: Fingerprint,
+        #[source]
+        error: io::Error,
+    },
     /// The connection had been closed before the request was sent: nothing was sent.
     #[error("the connection was closed")]
     Unsent,
@@ -45,6 +56,17 @@ pub(crate) struct Connection {
     driver: Option<Driver>,
 }
 
+async fn secured(stream: TcpStream, host: &str, trust: &Trust) -> Result<TlsStream<TcpStream>, Failure> {
+    let failed = |why: String| Failure::Connect(io::Error::other(why));
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
+    let config = trust.config().map_err(failed)?;
+    let secured = TlsConnector::from(config).connect(name, stream).await;
+    secured.map_err(|error| match trust.refused() {
+        Some(shown) => Failure::Untrusted { shown, error },
+        None => Failure::Connect(error),
+    })
+}
+
 impl Connection {
     pub(crate) async fn open(address: &Address) -> Result<Self, Failure> {
         let opening = async {
@@ -56,6 +78,16 @@ impl Connection {
                 Address::Tcp { address, .. } => {
                     let stream = TcpStream::connect(address).await.map_err(Failure::Connect)?;
                     stream.set_nodelay(true).map_err(Failure::Connect)?;
+                    Self::start(TokioIo::new(stream)).await
+                }
+                Address::Tls {
+                    host, port, trust, ..
+                } => {
+                    let stream = TcpStream::connect((host.as_str(), *port))
+                        .await
+                        .map_err(Failure::Connect)?;
+                    stream.set_nodelay(true).map_err(Failure::Connect)?;
+                    let stream = secured(stream, host, trust).await?;
                     Self::start(TokioIo::new(stream)).await
                 }
             }

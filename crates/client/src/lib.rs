@@ -14,6 +14,7 @@ mod request;
 mod seen;
 mod send;
 pub mod sse;
+pub mod trust;
 
 pub use address::Address;
 pub use body::Download;

@@ -191,10 +191,14 @@ impl Client {
                     problem
                 }
                 Err(Refusal::Failure(failure)) => {
-                    let unsent = matches!(failure, Failure::Unsent | Failure::Connect(_));
+                    let unsent = matches!(
+                        failure,
+                        Failure::Unsent | Failure::Connect(_) | Failure::Untrusted { .. }
+                    );
                     let problem = self.problem_of(&failure, &address);
                     // Where nothing listens at the very first try, waiting does not help.
-                    let hopeless = matches!(failure, Failure::Connect(_)) && tries == 1 && !finds_another;
+                    let nobody = matches!(failure, Failure::Connect(_) | Failure::Untrusted { .. });
+                    let hopeless = nobody && tries == 1 && !finds_another;
                     if tries == most && servers > 1 {
                         return Err(of_all(servers, problem));
                     }
@@ -262,6 +266,9 @@ impl Client {
         let host = match address {
             Address::Unix(_) => "localhost".to_owned(),
             Address::Tcp { address, .. } => address.to_string(),
+            Address::Tls { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Address::Tls { host, port: 443, .. } => host.clone(),
+            Address::Tls { host, port, .. } => format!("{host}:{port}"),
         };
         let mut builder = Request::builder()
             .method(call.method.clone())
@@ -273,10 +280,7 @@ impl Client {
         if let Some(trace) = &self.trace {
             builder = builder.header(HEADER, trace.clone());
         }
-        if let Address::Tcp {
-            token: Some(token), ..
-        } = address
-        {
+        if let Some(token) = address.token() {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
                 Problem::new(
                     Code::InvalidConfig,
@@ -303,6 +307,16 @@ impl Client {
                 Code::NotYours,
                 format!("the server at {address} does not let you in: {error}"),
             ),
+            Failure::Untrusted { shown, error } => {
+                return Problem::new(
+                    Code::Unavailable,
+                    format!("the certificate of {address} is not trusted: {error}; it is {shown}"),
+                )
+                .hint(
+                    "where the server printed the same fingerprint, set MUSTER_SERVER_FINGERPRINT to it; where an \
+                     authority of yours made it, set MUSTER_SERVER_CA to that one's file",
+                );
+            }
             Failure::Connect(error) => Problem::new(
                 Code::Unavailable,
                 format!("no server answers at {address}: {error}"),

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use muster_client::Address;
+use muster_client::trust::Whom;
 use muster_engine::{Keep, KeySource};
 use muster_model::problem::Code;
 use muster_model::{Problem, Roles, Secret, TraceParent, quantity};
 
 pub use environment::Environment;
 pub use keys::{LogFormat, age, room};
-pub use url::{loopback, masked};
+pub use url::{Listen, listen, masked};
 
 /// What the command line's global flags say.
 #[derive(Clone, Debug, Default)]
@@ -39,7 +40,11 @@ pub struct Overrides {
 pub struct Settings {
     /// The servers to use, any of which does; none: one of this user's own, started on demand.
     pub servers: Vec<Address>,
-    /// The bearer token for a server on a loopback address (`MUSTER_TOKEN`).
+    /// Whose certificate a server that is reached by TLS must have.
+    pub trust: Whom,
+    /// The certificate that a server shows, and its key; None: one of its own making.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// The bearer token for a server that is not on a socket (`MUSTER_TOKEN`).
     pub token: Option<Secret>,
     /// Keep the server inside the command's own process (`MUSTER_NO_DAEMON=1`).
     pub no_daemon: bool,
@@ -301,6 +306,37 @@ impl Found {
             roles: self.read("roles", |text| {
                 text.parse::<Roles>().map_err(|why| why.to_string())
             })?,
+            trust: match (
+                self.read_optional("server_fingerprint", keys::fingerprint)?,
+                self.read_optional("server_ca", absolute)?,
+            ) {
+                (Some(_), Some(_)) => {
+                    return Err(Problem::new(
+                        Code::InvalidConfig,
+                        "server_fingerprint and server_ca are both set",
+                    )
+                    .hint(
+                        "leave one of them out: a certificate that is pinned needs nobody to vouch for it",
+                    ));
+                }
+                (Some(pin), None) => Whom::Pinned(pin),
+                (None, Some(file)) => Whom::File(file),
+                (None, None) => Whom::Machine,
+            },
+            certificate: match (
+                self.read_optional("tls_certificate", absolute)?,
+                self.read_optional("tls_key", absolute)?,
+            ) {
+                (Some(chain), Some(key)) => Some((chain, key)),
+                (None, None) => None,
+                (Some(_), None) | (None, Some(_)) => {
+                    return Err(Problem::new(
+                        Code::InvalidConfig,
+                        "of tls_certificate and tls_key one is set and the other is not",
+                    )
+                    .hint("set both, or neither: then the server makes a certificate of its own"));
+                }
+            },
             token: self.read_optional("token", |text| Ok(Secret::new(text.to_owned())))?,
             no_daemon: self.read("no_daemon", keys::flag)?,
             database,

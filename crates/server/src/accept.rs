@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use muster_runtime::{Backoff, CancellationToken, Tasks, clock};
+use rustls::ServerConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::connection::{self, Life};
@@ -82,6 +83,7 @@ enum Event {
 pub(crate) struct Accepting {
     pub(crate) listener: Listener,
     pub(crate) router: Router,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) users: Users,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) connections: Arc<watch::Sender<usize>>,
@@ -163,6 +165,8 @@ impl Accepting {
         let life = Life {
             peer: stream.peer(&self.users),
             router: self.router.clone(),
+            tls: self.tls.clone(),
+            tasks: self.tasks.clone(),
             closing: closing.clone(),
             work: self.tasks.work().clone(),
         };

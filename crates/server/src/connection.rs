@@ -1,19 +1,23 @@
-//! One connection: HTTP/1.1 from its first byte to its last.
+//! One connection, from its first byte to its last: HTTP/1.1, and over TLS HTTP/2 where the client asks for it (ALPN).
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::pin::pin;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use muster_runtime::{CancellationToken, clock};
+use muster_runtime::{CancellationToken, Tasks, clock};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::listener::{Peer, Stream};
@@ -22,6 +26,12 @@ use crate::listener::{Peer, Stream};
 const HEADERS: Duration = Duration::from_secs(30);
 /// The most bytes of headers.
 const HEADER_BYTES: usize = 64 * 1024;
+/// How long the two sides may take to agree on how they are secured.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// At most so many requests at a time on one connection of HTTP/2: a browser asks for a page and what is on it.
+const STREAMS: u32 = 64;
+/// A connection of HTTP/2 is asked for a sign of life after so much silence, and is over where none comes in the same time.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long a client may take nothing of what is ready for it. A connection is one of a thousand, and a follower holds what
 /// it follows: whoever has stalled comes back when it can, with the id of the last event that it saw.
 const STALLED: Duration = Duration::from_secs(60);
@@ -34,6 +44,10 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(crate) struct Life {
     pub(crate) peer: Peer,
     pub(crate) router: Router,
+    /// How a connection is secured that is to be.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    /// Where the requests of a connection of HTTP/2 are answered beside each other.
+    pub(crate) tasks: Tasks,
     /// Cancelled when the answer in hand is to be the last.
     pub(crate) closing: CancellationToken,
     /// Cancelled when the process leaves.
@@ -43,20 +57,82 @@ pub(crate) struct Life {
 /// Serves a connection to its end.
 pub(crate) async fn serve(stream: Stream, life: Life) {
     match stream {
-        Stream::Unix(stream) => speak(stream, life).await,
-        Stream::Tcp(stream) => speak(stream, life).await,
+        Stream::Unix(stream) => speak(bounded(stream), false, life).await,
+        Stream::Tcp(stream) => speak(bounded(stream), false, life).await,
+        Stream::Tls(stream) => {
+            let Some(config) = life.tls.clone() else { return };
+            let accepting = TlsAcceptor::from(config).accept(bounded(stream));
+            let stream = match clock::deadline(HANDSHAKE, accepting).await {
+                Ok(Ok(stream)) => stream,
+                // Whoever scans a port, or does not trust the certificate.
+                Ok(Err(error)) => return tracing::debug!(%error, "a connection could not be secured"),
+                Err(clock::Elapsed) => {
+                    return tracing::debug!("a client did not secure its connection in time");
+                }
+            };
+            let two = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            speak(stream, two, life).await;
+        }
     }
 }
 
-async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, life: Life) {
+/// Returns a stream on which nobody can keep this side waiting for long with what it has to say.
+fn bounded<S: AsyncRead + AsyncWrite>(stream: S) -> Pin<Box<TimeoutStream<S>>> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(STALLED));
+    Box::pin(stream)
+}
+
+/// A connection of either version of HTTP.
+trait Spoken: Future<Output = hyper::Result<()>> {
+    /// Lets the answers in hand be the last.
+    fn end(self: Pin<&mut Self>);
+}
+
+impl<T, S> Spoken for http1::Connection<T, S>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<T, S> Spoken for http2::Connection<T, S, Beside>
+where
+    Self: Future<Output = hyper::Result<()>>,
+    T: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: HttpService<Incoming, ResBody = Body>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    Beside: hyper::rt::bounds::Http2ServerConnExec<S::Future, Body>,
+{
+    fn end(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Answers requests of one connection beside each other.
+#[derive(Clone)]
+struct Beside(Tasks);
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Beside {
+    fn execute(&self, answer: F) {
+        self.0.spawn("answer", answer);
+    }
+}
+
+async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, two: bool, life: Life) {
     let Life {
         peer,
         router,
+        tls: _,
+        tasks,
         closing,
         work,
     } = life;
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(STALLED));
     let asked = CancellationToken::new();
     let asks = asked.clone();
     let service = service_fn(move |request: Request<Incoming>| {
@@ -65,12 +141,26 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, lif
         request.extensions_mut().insert(peer.clone());
         answer(router.clone(), request)
     });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(Box::pin(stream)), service);
-    let mut connection = pin!(connection);
+    let stream = TokioIo::new(stream);
+    let mut connection: Pin<Box<dyn Spoken + Send>> = if two {
+        Box::pin(
+            http2::Builder::new(Beside(tasks))
+                .timer(TokioTimer::new())
+                .max_header_list_size(HEADER_BYTES as u32)
+                .max_concurrent_streams(STREAMS)
+                .keep_alive_interval(KEEP_ALIVE)
+                .keep_alive_timeout(KEEP_ALIVE)
+                .serve_connection(stream, service),
+        )
+    } else {
+        Box::pin(
+            http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADERS)
+                .max_buf_size(HEADER_BYTES)
+                .serve_connection(stream, service),
+        )
+    };
     let last_question = async {
         closing.cancelled().await;
         let _ = clock::deadline(FIRST_QUESTION, asked.cancelled()).await;
@@ -82,7 +172,7 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, lif
     let ended = match ended {
         Some(ended) => ended,
         None => {
-            connection.as_mut().graceful_shutdown();
+            connection.as_mut().end();
             let last_words = async {
                 work.cancelled().await;
                 clock::sleep(FAREWELL).await;
@@ -120,7 +210,6 @@ fn has_stalled(error: &hyper::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
-    use muster_runtime::Tasks;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::sync::oneshot;
 
@@ -134,12 +223,14 @@ mod tests {
         let life = Life {
             peer: Peer::Unknown,
             router: Router::new().route("/", get(|| async { vec![b'x'; 100_000] })),
+            tls: None,
+            tasks: Tasks::new(),
             closing: CancellationToken::new(),
             work: CancellationToken::new(),
         };
         let (tell, ended) = oneshot::channel();
         Tasks::new().spawn("a connection", async move {
-            speak(server, life).await;
+            speak(bounded(server), false, life).await;
             let _ = tell.send(());
         });
         client.write_all(QUESTION).await.expect("it is asked");

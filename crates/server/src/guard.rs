@@ -47,7 +47,7 @@ pub(crate) async fn enter(
     }
     let peer = request.extensions().get::<Peer>().cloned();
     let entered = guard
-        .owner(peer.as_ref(), request.headers())
+        .owner(peer.as_ref(), &asked_of(&request), request.headers())
         .and_then(|owner| same_protocol(request.uri().path(), request.headers()).map(|()| owner));
     let owner = match entered {
         Ok(owner) => owner,
@@ -105,7 +105,7 @@ fn with_challenge(mut response: Response<Body>) -> Response<Body> {
 
 impl Guard {
     /// Returns whose request it is.
-    fn owner(&self, peer: Option<&Peer>, headers: &HeaderMap) -> Result<Owner, Failure> {
+    fn owner(&self, peer: Option<&Peer>, host: &str, headers: &HeaderMap) -> Result<Owner, Failure> {
         match peer {
             Some(Peer::User(name)) => Ok(Owner(Arc::clone(name))),
             Some(Peer::Stranger(uid)) => Err(Failure::new(
@@ -116,8 +116,13 @@ impl Guard {
                 ),
             )
             .hint("run muster without --server: it starts a server of your own")),
+            Some(Peer::Far) => {
+                same_site("https", host, headers)?;
+                self.shows_token(headers)?;
+                Ok(Owner(Arc::clone(&self.user)))
+            }
             Some(Peer::Unknown) | None => {
-                from_here(headers)?;
+                from_here(host, headers)?;
                 self.shows_token(headers)?;
                 Ok(Owner(Arc::clone(&self.user)))
             }
@@ -158,10 +163,18 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
+/// Returns the name by which this server was asked: HTTP/2 has it in the address, HTTP/1.1 in a header.
+fn asked_of(request: &Request) -> String {
+    let authority = request.uri().authority().map(|authority| authority.as_str());
+    authority
+        .or_else(|| text(request.headers(), &header::HOST))
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// Refuses what a browser sends on behalf of a site: names that were rebound to this machine, and requests
 /// from pages of others.
-fn from_here(headers: &HeaderMap) -> Result<(), Failure> {
-    let host = text(headers, &header::HOST).unwrap_or_default();
+fn from_here(host: &str, headers: &HeaderMap) -> Result<(), Failure> {
     if !is_loopback(host) {
         return Err(Failure::new(
             Code::Denied,
@@ -169,8 +182,13 @@ fn from_here(headers: &HeaderMap) -> Result<(), Failure> {
         )
         .hint("ask 127.0.0.1, [::1] or localhost"));
     }
+    same_site("http", host, headers)
+}
+
+/// Refuses what the page of another site asks for.
+fn same_site(scheme: &str, host: &str, headers: &HeaderMap) -> Result<(), Failure> {
     let foreign = match text(headers, &header::ORIGIN) {
-        Some(origin) => origin != format!("http://{host}"),
+        Some(origin) => origin != format!("{scheme}://{host}"),
         None => headers.contains_key(header::ORIGIN),
     };
     let cross_site = headers

@@ -13,8 +13,10 @@ mod problem;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use accept::Handle;
 pub use api::openapi;
 pub use listener::Listener;
 pub use serve::{Asked, ServerSettings, Wish, serve};
+pub use tls::Certificate;

@@ -9,19 +9,25 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{Uid, geteuid};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use crate::tls::Certificate;
+
 /// A listening socket.
 #[derive(Debug)]
 pub enum Listener {
     /// A Unix socket: for this user and root.
     Unix(UnixListener),
-    /// A loopback address: for whoever has the token.
+    /// A loopback address without TLS: for whoever has the token.
     Tcp(TcpListener),
+    /// Any address, by TLS: for whoever has the token.
+    Tls(TcpListener, Arc<Certificate>),
 }
 
 /// An accepted connection.
 pub(crate) enum Stream {
     Unix(UnixStream),
     Tcp(TcpStream),
+    /// Nothing has been said on it yet.
+    Tls(TcpStream),
 }
 
 /// Who is at the other end.
@@ -33,6 +39,8 @@ pub(crate) enum Peer {
     Stranger(u32),
     /// Somebody on this machine who must show the token.
     Unknown,
+    /// Somebody anywhere, over TLS, who must show the token.
+    Far,
 }
 
 /// The users who may come in by a Unix socket.
@@ -78,12 +86,13 @@ impl Stream {
                 Err(_) => Peer::Stranger(u32::MAX),
             },
             Self::Tcp(_) => Peer::Unknown,
+            Self::Tls(_) => Peer::Far,
         }
     }
 }
 
 impl Listener {
-    /// Refuses an address that other machines reach.
+    /// Refuses an address that other machines reach without TLS.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         let Self::Tcp(listener) = self else {
             return Ok(());
@@ -92,9 +101,9 @@ impl Listener {
             Ok(address) if address.ip().is_loopback() => Ok(()),
             Ok(address) => Err(Problem::new(
                 Code::InvalidConfig,
-                format!("{address} is a network address: this version serves this machine alone"),
+                format!("{address} is a network address: it is served over TLS alone"),
             )
-            .hint("listen on 127.0.0.1 or [::1]")),
+            .hint("leave http:// out, or listen on 127.0.0.1 or [::1]")),
             Err(error) => Err(Problem::new(
                 Code::Internal,
                 format!("a socket without an address: {error}"),
@@ -111,6 +120,11 @@ impl Listener {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
+            Self::Tls(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tls(stream))
+            }
         }
     }
 
@@ -126,7 +140,7 @@ impl AsFd for Listener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Unix(listener) => listener.as_fd(),
-            Self::Tcp(listener) => listener.as_fd(),
+            Self::Tcp(listener) | Self::Tls(listener, _) => listener.as_fd(),
         }
     }
 }

@@ -61,6 +61,13 @@ pub fn serve(
     tasks: &Tasks,
 ) -> Result<Handle, Problem> {
     listener.check()?;
+    let tls = match &listener {
+        Listener::Tls(_, certificate) => {
+            certificate.watch(tasks);
+            Some(certificate.config()?)
+        }
+        Listener::Unix(_) | Listener::Tcp(_) => None,
+    };
     let users = Users::look_up();
     let (wishes, asked) = mpsc::channel(4);
     let guard = Guard {
@@ -84,6 +91,7 @@ pub fn serve(
         accept::run(Accepting {
             listener,
             router,
+            tls,
             users,
             commands: told,
             connections: Arc::new(counter),

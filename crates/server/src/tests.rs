@@ -3,3 +3,4 @@
 mod bodies;
 mod description;
 mod sockets;
+mod tls;

@@ -336,7 +336,8 @@ pub struct Retry {
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Server {
-    /// Listen on this loopback address and port as well; whoever comes needs the token.
+    /// Listen on this address and port, by TLS, instead of the socket; http:// before one of loopback: without TLS. Whoever
+    /// comes needs the token.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<String>,
     /// How a line of the log is written: text, or json (one object a line).

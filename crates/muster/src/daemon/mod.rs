@@ -10,6 +10,7 @@ mod paths;
 mod process;
 mod ready;
 mod seat;
+mod self_made;
 mod signals;
 mod start;
 mod token;

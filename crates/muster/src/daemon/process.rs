@@ -9,7 +9,7 @@ use muster_engine::Engine;
 use muster_model::problem::Code;
 use muster_model::{Problem, Roles, Secret, Timestamp, limits};
 use muster_runtime::{Tasks, crash_point, now};
-use muster_server::{Asked, Handle, Listener, ServerSettings, Wish};
+use muster_server::{Asked, Certificate, Handle, Listener, ServerSettings, Wish};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 
@@ -18,8 +18,8 @@ use super::manager::Manager;
 use super::paths::{self, Paths, cannot};
 use super::seat::Seat;
 use super::signals::{self, Signals};
-use super::{idle, log, ready, token, version};
-use crate::settings::{Settings, loopback, masked};
+use super::{idle, log, ready, self_made, token, version};
+use crate::settings::{Listen, Settings, listen, masked};
 use crate::wiring;
 
 /// How long a starting server waits for another one that starts.
@@ -149,7 +149,7 @@ pub(super) async fn foreground(settings: &Settings, listen: Option<&str>) -> Res
     let manager = Manager::of(settings)?;
     let (process, handle, seat) = match listen {
         Some(text) => {
-            let (process, handle) = on_loopback(settings, &paths, text).await?;
+            let (process, handle) = on_an_address(settings, &paths, text).await?;
             (process, handle, None)
         }
         None => {
@@ -226,9 +226,18 @@ async fn on_socket(settings: &Settings, paths: &Paths) -> Result<(Process, Handl
     }
 }
 
-async fn on_loopback(settings: &Settings, paths: &Paths, text: &str) -> Result<(Process, Handle), Problem> {
-    let address = loopback(text)
+async fn on_an_address(settings: &Settings, paths: &Paths, text: &str) -> Result<(Process, Handle), Problem> {
+    let place = listen(text)
         .map_err(|why| Problem::new(Code::InvalidRequest, format!("--listen: '{text}' {why}")))?;
+    let (Listen::Plain(address) | Listen::Tls(address)) = place;
+    let certificate = match (place, &settings.certificate) {
+        (Listen::Plain(_), _) => None,
+        (Listen::Tls(_), Some((chain, key))) => Some(Certificate::load(chain, key)?),
+        (Listen::Tls(_), None) => {
+            paths::private_state(&settings.state_dir)?;
+            Some(self_made::kept_or_new(&settings.state_dir)?)
+        }
+    };
     let token = token::kept_or_new(&paths.token)?;
     let failed = |error: std::io::Error| {
         Problem::new(
@@ -239,10 +248,19 @@ async fn on_loopback(settings: &Settings, paths: &Paths, text: &str) -> Result<(
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     let process = Process::start(settings).await?;
-    match process.serve(Listener::Tcp(listener), Some(token)) {
+    let (scheme, fingerprint) = match &certificate {
+        Some(certificate) => ("https", certificate.fingerprint()),
+        None => ("http", String::new()),
+    };
+    let listener = match certificate {
+        Some(certificate) => Listener::Tls(listener, certificate),
+        None => Listener::Tcp(listener),
+    };
+    match process.serve(listener, Some(token)) {
         Ok(handle) => {
             tracing::info!(
-                url = %format_args!("http://{address}"),
+                url = %format_args!("{scheme}://{address}"),
+                fingerprint,
                 token = %paths.token.display(),
                 version = version(),
                 "listening"

@@ -3,8 +3,10 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
+use muster_client::trust::Trust;
 use muster_client::{Address, Client};
 use muster_model::problem::Code;
 use muster_model::wire::{PROTOCOL, ServerInfo};
@@ -78,13 +80,16 @@ fn unheard(paths: &Paths, what: &str) -> Problem {
 /// Returns the servers that the settings name, with the token for them; None where they name none.
 fn named(settings: &Settings) -> Result<Option<Found>, Problem> {
     let mut servers = Vec::with_capacity(settings.servers.len());
+    let trust = Arc::new(Trust::new(settings.trust.clone()));
     for address in &settings.servers {
         servers.push(match address {
             Address::Unix(path) => {
                 socket_of_ours(path)?;
                 address.clone()
             }
-            Address::Tcp { .. } => address.clone().with_token(token_for(settings)?),
+            Address::Tcp { .. } | Address::Tls { .. } => {
+                address.clone().trusting(&trust).with_token(token_for(settings)?)
+            }
         });
     }
     let mut servers = servers.into_iter();

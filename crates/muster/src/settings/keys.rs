@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use muster_client::Address;
 use muster_client::address::Invalid;
+use muster_client::trust::{Fingerprint, InvalidFingerprint};
 use muster_model::quantity;
 use muster_store::types::retention::FRESH;
 
@@ -56,9 +57,39 @@ pub(super) static ALL: &[Key] = &[
             "server",
             "MUSTER_SERVER",
             None,
-            "The server to use: `unix:///path` or `http://127.0.0.1:PORT`; several that share a database with commas between them, tried in turn.",
+            "The server to use: `https://host:PORT`, `unix:///path` or `http://127.0.0.1:PORT`; several that share a database with commas between them, tried in turn.",
         )
     },
+    Key {
+        unset: "certificates of the authorities that this machine trusts",
+        ..key(
+            "server_fingerprint",
+            "MUSTER_SERVER_FINGERPRINT",
+            None,
+            "The one certificate that a server may show which is reached by `https://`: `sha256:…`, as the server prints it.",
+        )
+    },
+    key(
+        "server_ca",
+        "MUSTER_SERVER_CA",
+        None,
+        "A file (PEM) with the authorities that vouch for a server which is reached by `https://`, instead of this machine's.",
+    ),
+    Key {
+        unset: "one of its own making, in the state folder",
+        ..key(
+            "tls_certificate",
+            "MUSTER_TLS_CERTIFICATE",
+            None,
+            "The certificate chain (PEM, the server's own first) that `muster server --listen` shows; read again when it changes.",
+        )
+    },
+    key(
+        "tls_key",
+        "MUSTER_TLS_KEY",
+        None,
+        "The private key (PEM) of `tls_certificate`; not open to every user of the machine.",
+    ),
     Key {
         secret: true,
         in_file: false,
@@ -67,7 +98,7 @@ pub(super) static ALL: &[Key] = &[
             "token",
             "MUSTER_TOKEN",
             None,
-            "The bearer token for a server on a loopback address.",
+            "The bearer token for a server that is not on a socket.",
         )
     },
     Key {
@@ -295,6 +326,11 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
         "json" => Ok(LogFormat::Json),
         _ => Err(format!("'{text}' is neither text nor json")),
     }
+}
+
+/// Reads the fingerprint of a certificate.
+pub(super) fn fingerprint(text: &str) -> Result<Fingerprint, String> {
+    text.parse().map_err(|why: InvalidFingerprint| why.to_string())
 }
 
 /// Reads the address of a collector.

@@ -179,13 +179,41 @@ fn servers_elsewhere_are_refused_and_what_would_do_is_said() {
 }
 
 #[test]
-fn only_loopback_addresses_are_listened_on() {
-    assert_eq!(loopback("localhost:80"), Ok(([127, 0, 0, 1], 80).into()));
-    assert!(loopback("[::1]:0").is_ok());
-    let why = loopback("0.0.0.0:80").expect_err("every address");
-    assert!(why.contains("network addresses come with accounts"), "{why}");
-    let why = loopback("8080").expect_err("a port alone");
-    assert!(why.contains("write 127.0.0.1:8080"), "{why}");
+fn only_loopback_addresses_are_listened_on_without_tls() {
+    assert_eq!(
+        listen("http://localhost:80"),
+        Ok(Listen::Plain(([127, 0, 0, 1], 80).into()))
+    );
+    assert!(matches!(listen("http://[::1]:0"), Ok(Listen::Plain(_))));
+    assert_eq!(
+        listen("127.0.0.1:80"),
+        Ok(Listen::Tls(([127, 0, 0, 1], 80).into()))
+    );
+    assert_eq!(
+        listen("https://0.0.0.0:80/"),
+        Ok(Listen::Tls(([0, 0, 0, 0], 80).into()))
+    );
+    let why = listen("http://0.0.0.0:80").expect_err("every address");
+    assert!(why.contains("over TLS alone"), "{why}");
+    let why = listen("8080").expect_err("a port alone");
+    assert!(why.contains("write 0.0.0.0:7443"), "{why}");
+}
+
+#[test]
+fn what_belongs_to_tls_is_set_together() {
+    let refused = |name: &'static str, value: &'static str| Machine::new().with(name, value).refused();
+    for (name, value) in [("MUSTER_TLS_KEY", "/k"), ("MUSTER_TLS_CERTIFICATE", "/c")] {
+        let problem = refused(name, value);
+        assert!(
+            problem.detail.contains("tls_certificate and tls_key"),
+            "{problem}"
+        );
+    }
+    let problem = refused("MUSTER_SERVER_FINGERPRINT", "sha1:00");
+    assert!(
+        problem.detail.contains("'sha1:00' is no fingerprint"),
+        "{problem}"
+    );
 }
 
 #[test]

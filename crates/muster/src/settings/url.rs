@@ -2,27 +2,43 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Reads `address:port` of this machine's loopback.
+/// Where a server listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On loopback, without TLS.
+    Plain(SocketAddr),
+    /// Anywhere, by TLS.
+    Tls(SocketAddr),
+}
+
+/// Reads `address:port`, which is served by TLS (`https://` may stand before it); `http://` and one of this machine's
+/// loopback is served without.
 ///
 /// # Errors
 ///
 /// What is wrong with it, to follow the text itself.
-pub fn loopback(text: &str) -> Result<SocketAddr, String> {
-    let address: Option<SocketAddr> = match text.strip_prefix("localhost:") {
+pub fn listen(text: &str) -> Result<Listen, String> {
+    let (plain, rest) = match text.strip_prefix("http://") {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix("https://").unwrap_or(text)),
+    };
+    let rest = rest.strip_suffix('/').unwrap_or(rest);
+    let address: Option<SocketAddr> = match rest.strip_prefix("localhost:") {
         Some(port) => port
             .parse()
             .ok()
             .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        None => text.parse().ok(),
+        None => rest.parse().ok(),
     };
     match address {
-        Some(address) if address.ip().is_loopback() => Ok(address),
-        Some(_) => Err(
-            "is a network address: this version serves this machine alone (127.0.0.1 or [::1]); network \
-             addresses come with accounts in a later one"
+        Some(address) if !plain => Ok(Listen::Tls(address)),
+        Some(address) if address.ip().is_loopback() => Ok(Listen::Plain(address)),
+        Some(_) => Err("is a network address: it is served over TLS alone; leave http:// out".to_owned()),
+        None => Err(
+            "is not an address: write 0.0.0.0:7443 or [::]:7443 for every address of this machine, or \
+                     http://127.0.0.1:7070 for loopback without TLS"
                 .to_owned(),
         ),
-        None => Err("is not an address: write 127.0.0.1:8080, [::1]:8080 or localhost:8080".to_owned()),
     }
 }
 

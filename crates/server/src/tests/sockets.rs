@@ -18,15 +18,19 @@ use crate::guard::{Guard, Owner};
 use crate::listener::{Listener, Users};
 
 /// A server with two addresses: one answers at once, one when it is told to.
-struct Server {
+pub(super) struct Server {
     handle: Handle,
-    tasks: Tasks,
+    pub(super) tasks: Tasks,
     release: Arc<Notify>,
     _wishes: mpsc::Sender<crate::Asked>,
 }
 
-fn start(listener: Listener) -> Server {
+pub(super) fn start(listener: Listener) -> Server {
     let tasks = Tasks::new();
+    let tls = match &listener {
+        Listener::Tls(_, certificate) => Some(certificate.config().expect("TLS")),
+        Listener::Unix(_) | Listener::Tcp(_) => None,
+    };
     let release = Arc::new(Notify::new());
     let waiting = Arc::clone(&release);
     let router = Router::new()
@@ -51,6 +55,7 @@ fn start(listener: Listener) -> Server {
         accept::run(Accepting {
             listener,
             router: guarded(router, Arc::new(guard)),
+            tls,
             users,
             commands: told,
             connections: Arc::new(counter),
@@ -87,11 +92,11 @@ impl Server {
     }
 }
 
-async fn say(stream: &mut (impl AsyncWriteExt + Unpin), text: &str) {
+pub(super) async fn say(stream: &mut (impl AsyncWriteExt + Unpin), text: &str) {
     stream.write_all(text.as_bytes()).await.expect("a connection");
 }
 
-async fn hear(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
+pub(super) async fn hear(stream: &mut (impl AsyncReadExt + Unpin)) -> String {
     let mut text = Vec::new();
     let heard = stream.read_to_end(&mut text);
     tokio::time::timeout(Duration::from_secs(10), heard)
