@@ -181,15 +181,15 @@ fn servers(results: &mut Results, repeat: u32) {
         }
     };
     for (servers, label) in [(1, "1 server"), (3, "3 servers")] {
-        let rooms = Rooms {
+        let rooms = || Rooms {
             database: Some(database.fresh_database().expect("a database")),
             queue: queue.fresh_vhost().expect("a virtual host"),
             cache: cache.url(),
             servers,
         };
-        let took = runtime.block_on(muster::measure(RUNS, repeat, &rooms));
+        let took = runtime.block_on(muster::measure(RUNS, repeat, &rooms()));
         results.add(row_of("servers", label, RUNS, &took));
-        let one_run = runtime.block_on(muster::one_by_one(ONE_BY_ONE, &rooms));
+        let one_run = runtime.block_on(muster::one_by_one(ONE_BY_ONE, &rooms()));
         results.add(row_of_one_run(label, &one_run));
     }
 }
