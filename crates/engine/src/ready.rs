@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use muster_model::wire::{NotReady, Readiness};
-use muster_model::{ErrorKind, Timestamp};
+use muster_model::{ErrorKind, Role, Timestamp};
 use muster_runtime::clock;
 use tokio::sync::Mutex;
 
@@ -28,7 +28,9 @@ struct Last {
 }
 
 impl Core {
-    /// Tells whether this server takes work, and what stands against it. At most one look is under way at a time, and
+    /// Tells whether this server takes work, and what fails. One that takes tasks needs the database for that and
+    /// nothing else: without the queue they are written down all the same, and wait. One that executes alone has nothing
+    /// to do then. At most one look is under way at a time, and
     /// whoever asks meanwhile gets what it finds: nobody waits for longer than one look takes.
     pub(crate) async fn readiness(self: &Arc<Self>) -> Readiness {
         let mut last = self.looked.0.lock().await;
@@ -59,8 +61,9 @@ impl Core {
                 since,
             });
         }
+        let does_without = |part: &NotReady| part.part == "queue" && self.settings.roles.has(Role::Api);
         Readiness {
-            ready: failing.is_empty(),
+            ready: failing.iter().all(does_without),
             failing,
         }
     }
@@ -83,6 +86,9 @@ impl Core {
 
     /// Returns what is wrong with the queue: it has to have the queue of work.
     async fn queue_fails(&self) -> Option<&'static str> {
+        if self.queue_outage.is_on() {
+            return Some("it does not answer");
+        }
         match clock::deadline(ANSWER, self.rooms.queue.depth(WORK)).await {
             Ok(Ok(_)) => None,
             Ok(Err(_)) => Some("it cannot be used: `muster doctor` says why"),

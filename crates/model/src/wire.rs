@@ -447,13 +447,13 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Readiness {
-    /// Whether it does.
+    /// Whether it does. A server that takes tasks does so without the queue: they wait until that is back.
     pub ready: bool,
-    /// What stands against it; empty where nothing does.
+    /// What does not work; empty where everything does.
     pub failing: Vec<NotReady>,
 }
 
-/// A part of the server that keeps it from taking work.
+/// A part of the server that does not work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct NotReady {

@@ -320,3 +320,48 @@ async fn what_a_broker_lost_is_handed_out_again_and_runs_once() {
     each_ran_once(&cluster);
     cluster.close([door, worker]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_the_queue_who_takes_tasks_is_ready_and_who_only_executes_is_not() {
+    let cluster = Cluster::new().await;
+    let servers = [
+        cluster.server("door", "api").await,
+        cluster.server("both", "api,executor").await,
+        cluster.server("worker", "executor").await,
+    ];
+    for server in &servers {
+        let readiness = server.bench.engine.readiness().await;
+        assert!(readiness.ready && readiness.failing.is_empty(), "{readiness:?}");
+        server.queue.cut();
+    }
+    for (server, ready) in servers.iter().zip([true, true, false]) {
+        let mut readiness = server.bench.engine.readiness().await;
+        // What was found is good for a second.
+        wait_until("it has found out", async || {
+            readiness = server.bench.engine.readiness().await;
+            !readiness.failing.is_empty()
+        })
+        .await;
+        let parts: Vec<&str> = readiness.failing.iter().map(|part| part.part.as_str()).collect();
+        assert_eq!(parts, ["queue"]);
+        assert_eq!(readiness.ready, ready, "{readiness:?}");
+    }
+    // As it says: it takes tasks.
+    let id = servers[0]
+        .bench
+        .run("true", "local://h[1-3]", WorkOptions::default())
+        .await;
+    for server in &servers {
+        server.queue.mend();
+    }
+    for server in &servers {
+        wait_until("it is ready again", async || {
+            let readiness = server.bench.engine.readiness().await;
+            readiness.ready && readiness.failing.is_empty()
+        })
+        .await;
+    }
+    let runs = servers[0].bench.finish(id).await;
+    assert_eq!(states(&runs), vec![RunState::Succeeded; 3]);
+    cluster.close(servers).await;
+}

@@ -19,7 +19,8 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether the server takes work: not where it is leaving, or its database or queue does not answer.
+/// Whether the server takes work: not where it is leaving, or its database does not answer. Without the queue, a server
+/// that takes tasks takes them still, and says that the queue fails; one that executes alone is not ready.
 ///
 /// Answers within a good second. What was found is good for a second, however many ask.
 #[utoipa::path(
