@@ -97,6 +97,11 @@ pub(super) async fn doctor(State(api): State<Api>) -> Json<Vec<Check>> {
             "cache" => &settings.cache,
             _ => continue,
         };
+        // That one is in this process has no address that would tell anybody anything.
+        let place = match place.starts_with("memory:") {
+            true => "embedded in this server",
+            false => place,
+        };
         check.detail = format!("{place}: {}", check.detail);
     }
     Json(checks)

@@ -295,8 +295,14 @@ async fn the_doctor_looks_at_everything_and_leaves_nothing_behind() {
         &["SQLite 3.", "schema ", "muster.db", "answers in ", " ms"],
     );
     said("database write", &["a write is durable in "]);
-    said("queue", &["memory:: answers in ", "0 runs wait"]);
-    said("cache", &["memory:: answers in ", "written, read and deleted"]);
+    said("queue", &["embedded in this server: answers in ", "0 runs wait"]);
+    said(
+        "cache",
+        &[
+            "embedded in this server: answers in ",
+            "written, read and deleted",
+        ],
+    );
     said("transport", &["0 warm connections"]);
     said("vault", &["no credentials yet"]);
     said("disk", &["MiB free, and takes a file"]);
