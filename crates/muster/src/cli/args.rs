@@ -4,6 +4,7 @@ mod credentials;
 mod database;
 mod host_keys;
 mod inventory;
+mod nearest;
 mod task;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub use credentials::{Contents, Credentials};
 pub use database::{Db, Kept};
 pub use host_keys::{Keys, Trust};
 pub use inventory::{Facts, Groups, Hosts, Import, Ping, Record};
+pub use nearest::propose;
 pub use task::{Login, Narrowed, Run, Script, Secrets, Task};
 
 /// Run commands on many machines at once.

@@ -20,7 +20,7 @@ mod task;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use muster_client::exit;
 use muster_model::Problem;
 use muster_model::problem::Code;
@@ -48,7 +48,8 @@ pub fn main() -> ExitCode {
         },
         Err(error) => {
             let words = std::env::args_os().skip(1);
-            usage(&error, words.map(|word| word.to_string_lossy().into_owned()))
+            let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+            usage(error, &words, &Line::command())
         }
     })
 }
@@ -61,10 +62,11 @@ fn told(done: Result<u8, Stop>) -> u8 {
     })
 }
 
-/// Prints what the parser has to say of the words (an error, or the help that was asked for); returns the exit code.
-pub fn usage(error: &clap::Error, words: impl Iterator<Item = String>) -> u8 {
+/// Prints what the parser of these commands has to say of the words (an error, or the help that was asked for); returns
+/// the exit code.
+pub fn usage(mut error: clap::Error, words: &[String], commands: &clap::Command) -> u8 {
     if !error.use_stderr() {
-        if let Some(told) = args::meant_for_the_hosts(words) {
+        if let Some(told) = args::meant_for_the_hosts(words.iter().cloned()) {
             let _ = write!(io::stderr(), "muster: {told}");
             return exit::WRONG_REQUEST;
         }
@@ -73,6 +75,7 @@ pub fn usage(error: &clap::Error, words: impl Iterator<Item = String>) -> u8 {
             _ => exit::SUCCESS,
         };
     }
+    args::propose(&mut error, words.iter().cloned(), commands);
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let _ = write!(io::stderr(), "muster: {text}");

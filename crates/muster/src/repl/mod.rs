@@ -182,7 +182,7 @@ async fn one(context: &mut Context, interrupt: &mut Signal, line: &str) -> Resul
         Ok(line) => line.command,
         Err(error) => {
             let _ = io::stdout().flush();
-            return Ok(Next::Line(cli::usage(&error, words.iter().cloned())));
+            return Ok(Next::Line(cli::usage(error, words, &PromptLine::command())));
         }
     };
     // A Ctrl-C from before belongs to what was before.

@@ -37,6 +37,26 @@ fn the_definition_holds_together() {
 }
 
 #[test]
+fn a_command_that_is_one_slip_away_is_proposed() {
+    let told = |line: &str| {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        let all = std::iter::once("muster".to_owned()).chain(words.iter().cloned());
+        let mut error = Line::try_parse_from(all).err().expect("no such command");
+        propose(&mut error, words.into_iter(), &Line::command());
+        error.to_string()
+    };
+    for (line, meant) in [
+        ("rnu uptime --hosts a", "'run'"),
+        ("server stpo", "'stop'"),
+        // The parser's own proposal stays.
+        ("cancle 7", "'cancel'"),
+    ] {
+        assert!(told(line).contains(meant), "{line}: {}", told(line));
+    }
+    assert!(!told("frobnicate").contains("similar"), "{}", told("frobnicate"));
+}
+
+#[test]
 fn a_command_stands_before_the_hosts_or_after_two_dashes() {
     let expected = vec!["192.168.3.55".to_owned(), "10.4.3.4".to_owned()];
     let one = run(&["run", "df -h", "--hosts", "192.168.3.55", "10.4.3.4"]);
