@@ -146,7 +146,8 @@ impl Core {
 
     async fn check_queue(&self) -> Found {
         let queue = &self.rooms.queue;
-        let hint = "check `queue` in `muster config`, and that its server runs and takes this user";
+        let hint = "check `queue` in `muster config`, and that its server runs, takes this user, and has memory and disk \
+                    left; until then work waits, and none is lost";
         let ((), took) = asked("the queue", queue.ping(), hint).await?;
         let (depth, _) = asked("the queue", queue.depth(WORK), hint).await?;
         let depth = usize::try_from(depth).unwrap_or(usize::MAX);
@@ -157,7 +158,8 @@ impl Core {
     /// The cache: that it answers, and gives back what it was given.
     async fn check_cache(&self) -> Found {
         let cache = &self.rooms.cache;
-        let hint = "check `cache` in `muster config`, and that its server runs and takes this user";
+        let hint = "check `cache` in `muster config`, and that its server runs, takes this user, and has memory left; \
+                    until then work goes on more slowly, and nothing is lost";
         let ((), took) = asked("the cache", cache.ping(), hint).await?;
         let (key, value) = (format!("muster.doctor.{}", self.me), Bytes::from_static(b"well"));
         let write = async {

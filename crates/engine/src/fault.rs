@@ -68,13 +68,16 @@ pub(crate) fn of_queue(error: &muster_queue::Error) -> Problem {
     Problem::new(Code::Unavailable, chain(error)).hint("`muster doctor` says what is wrong with the queue")
 }
 
-/// Writes an error with its causes on one line.
+/// Writes an error with its causes on one line. Errors of libraries often end with the words of their cause: once will do.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let said = error.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         cause = error.source();
     }
     text

@@ -123,7 +123,11 @@ fn unusable(
     let mut why = operation.to_owned();
     let mut cause: Option<&dyn std::error::Error> = source.as_deref().map(|source| source as _);
     while let Some(inner) = cause {
-        why = format!("{why}: {inner}");
+        let said = inner.to_string();
+        // Errors of libraries often end with the words of their cause.
+        if !why.ends_with(&said) {
+            why = format!("{why}: {said}");
+        }
         cause = inner.source();
     }
     let problem = Problem::new(code, format!("the {room} {} cannot be used: {why}", masked(url)));
@@ -154,5 +158,18 @@ mod tests {
         let problem = say("database", ErrorKind::Denied);
         assert!(!problem.detail.contains("hunter2"), "{problem}");
         assert!(problem.detail.ends_with("open it: no such host"), "{problem}");
+        // What a library says twice is said once.
+        let cause = std::io::Error::other("refused");
+        let twice = unusable(
+            "cache",
+            "memory:",
+            ErrorKind::Denied,
+            "open it: refused",
+            Some(cause.into()),
+        );
+        assert!(
+            twice.detail.ends_with("cannot be used: open it: refused"),
+            "{twice}"
+        );
     }
 }

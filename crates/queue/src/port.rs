@@ -61,7 +61,8 @@ pub trait Queue: Send + Sync + 'static {
     /// Answers a request that carries reply-to. A caller that is gone drops the answer.
     async fn reply(&self, request: &Message, body: Bytes) -> Result<(), Error>;
 
-    /// Checks that the engine answers. For `muster doctor`.
+    /// Checks that the engine answers and takes messages; `Unavailable` where it does not, as one in alarm does not. For
+    /// `muster doctor`, and for who waits until it is well.
     async fn ping(&self) -> Result<(), Error>;
 
     /// Closes: consumers end, later calls are `Cancelled`.

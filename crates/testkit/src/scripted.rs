@@ -59,6 +59,22 @@ impl Scripted {
         })
     }
 
+    /// Starts a RabbitMQ of some version, which answers AMQP's first words and no others.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scripted::start`].
+    pub fn rabbitmq(version: &str) -> Result<Self> {
+        let hello = connection_start(version);
+        Self::start(move |heard| {
+            if heard.starts_with(b"AMQP") {
+                hello.clone()
+            } else {
+                Vec::new()
+            }
+        })
+    }
+
     /// Starts a Redis of some version, which knows the begin of a conversation and no more.
     ///
     /// # Errors
@@ -123,6 +139,33 @@ impl Shared {
             }
         });
     }
+}
+
+/// Returns AMQP's `connection.start`, byte by byte as RabbitMQ sends it.
+fn connection_start(version: &str) -> Vec<u8> {
+    let long = |text: &[u8]| [&length(text).to_be_bytes(), text].concat();
+    let property = |name: &[u8], value: &str| {
+        let mut bytes = vec![u8::try_from(name.len()).unwrap_or(u8::MAX)];
+        bytes.extend(name);
+        bytes.push(b'S');
+        bytes.extend(long(value.as_bytes()));
+        bytes
+    };
+    let table = [property(b"product", "RabbitMQ"), property(b"version", version)].concat();
+    // Class 10, method 10, version 0-9.
+    let mut method = vec![0, 10, 0, 10, 0, 9];
+    for part in [table.as_slice(), b"PLAIN", b"en_US"] {
+        method.extend(long(part));
+    }
+    // A method on channel 0, and the end of a frame.
+    let mut frame = vec![1, 0, 0];
+    frame.extend(long(&method));
+    frame.push(0xce);
+    frame
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
 }
 
 fn talk(mut client: TcpStream, script: &impl Fn(&[u8]) -> Vec<u8>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use libtest_mimic::{Failed, Trial};
 use muster_model::ErrorKind;
 use muster_queue::{Error, ExchangeKind, Message, Queue, QueueOptions, open};
 use muster_runtime::{Tasks, clock};
-use muster_testkit::{RabbitMq, require};
+use muster_testkit::{RabbitMq, Scripted, require};
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 pub(crate) type Check = fn(&RabbitMq, &tokio::runtime::Runtime) -> Outcome;
@@ -58,6 +58,10 @@ const ALONE: &[(&str, Check)] = &[
     (
         "a_broker_in_alarm_is_told_and_can_still_be_drained",
         a_broker_in_alarm_is_told_and_can_still_be_drained,
+    ),
+    (
+        "who_asks_how_a_broker_is_hears_of_an_alarm_at_once",
+        who_asks_how_a_broker_is_hears_of_an_alarm_at_once,
     ),
 ];
 
@@ -211,16 +215,6 @@ fn wrong_doors_are_named(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -
 }
 
 fn what_is_no_rabbitmq_is_told_apart(_: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
-    // A connection.start of a broker that is too old, byte by byte as that one sends it.
-    let mut old =
-        b"\0\x0a\0\x0a\0\x09\0\0\0\x30\x07productS\0\0\0\x08RabbitMQ\x07versionS\0\0\0\x06".to_vec();
-    old.extend(b"3.9.29");
-    let table = old.len() - 10;
-    old[9] = u8::try_from(table)?;
-    old.extend(b"\0\0\0\x05PLAIN\0\0\0\x05en_US");
-    let mut frame = vec![1, 0, 0, 0, 0, 0, u8::try_from(old.len())?];
-    frame.extend(old);
-    frame.push(0xce);
     let answers: Vec<(Vec<u8>, ErrorKind, &str)> = vec![
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
@@ -233,7 +227,6 @@ fn what_is_no_rabbitmq_is_told_apart(_: &RabbitMq, runtime: &tokio::runtime::Run
             ErrorKind::Unsupported,
             "another version",
         ),
-        (frame, ErrorKind::Unsupported, "3.9.29 is too old"),
         (Vec::new(), ErrorKind::Unavailable, "no answer within"),
     ];
     for (answer, kind, part) in answers {
@@ -256,7 +249,15 @@ fn what_is_no_rabbitmq_is_told_apart(_: &RabbitMq, runtime: &tokio::runtime::Run
         )?;
         serving.join().map_err(|_| "the listener failed")??;
     }
-    Ok(())
+    let old = Scripted::rabbitmq("3.9.29")?;
+    let (found, text) = refused(
+        runtime,
+        &format!("amqp://u:secretword@127.0.0.1:{}/x", old.port()),
+    )?;
+    ensure(
+        found == ErrorKind::Unsupported && text.contains("3.9.29 is too old"),
+        format!("{found:?} {text}"),
+    )
 }
 
 fn a_conflict_says_what_differs(broker: &RabbitMq, runtime: &tokio::runtime::Runtime) -> Outcome {
@@ -646,6 +647,36 @@ fn a_broker_in_alarm_is_told_and_can_still_be_drained(
     })
 }
 
+/// Nobody has published since it began, and the broker says it to publishers alone.
+fn who_asks_how_a_broker_is_hears_of_an_alarm_at_once(
+    broker: &RabbitMq,
+    runtime: &tokio::runtime::Runtime,
+) -> Outcome {
+    with(runtime, &broker.fresh_vhost()?, async |queue| {
+        queue.ping().await?;
+        broker.memory_alarm(true)?;
+        let mut told_of_it = Ok(());
+        // One that finds it out, and one that knows.
+        for _ in 0..2 {
+            let started = Instant::now();
+            let said = queue.ping().await.err().map(|error| (error.kind, told(&error)));
+            let is_clear = matches!(&said, Some((ErrorKind::Unavailable, text))
+                if text.contains("in alarm") && text.contains("memory"));
+            told_of_it = told_of_it
+                .and_then(|()| ensure(is_clear, format!("it hears of the alarm: {said:?}")))
+                .and_then(|()| ensure(started.elapsed() < Duration::from_secs(5), "at once"));
+        }
+        broker.memory_alarm(false)?;
+        told_of_it?;
+        let started = Instant::now();
+        while let Err(error) = queue.ping().await {
+            ensure(started.elapsed() < PATIENCE, told(&error))?;
+            clock::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(())
+    })
+}
+
 /// What a full disk must not cost: a message that somebody was told is kept.
 pub(crate) fn a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on(
     broker: &RabbitMq,
@@ -687,7 +718,11 @@ pub(crate) fn a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on(
             !confirmed.contains(&"late 3".to_owned()),
             "it takes nothing in alarm",
         )?;
-        queue.ping().await?;
+        let said = queue.ping().await.err().map(|error| (error.kind, told(&error)));
+        ensure(
+            matches!(&said, Some((ErrorKind::Unavailable, text)) if text.contains("alarm") && text.contains("disk")),
+            format!("who asks how it is hears of the alarm: {said:?}"),
+        )?;
         // One that waits while the alarm ends goes through.
         let (waited, ended) = futures_util::join!(queue.publish("", vec![message("waited")]), async {
             broker.disk_alarm(false)
@@ -695,6 +730,7 @@ pub(crate) fn a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on(
         ended?;
         waited.map_err(|error| told(&error))?;
         confirmed.push("waited".to_owned());
+        queue.ping().await?;
         let mut consumer = queue.consume("q", 100).await?;
         let mut seen = Vec::new();
         while !confirmed.iter().all(|text| seen.contains(text)) {

@@ -95,6 +95,9 @@ pub(super) struct What<'a> {
 
 impl What<'_> {
     fn text(&self) -> String {
+        if self.key.is_empty() {
+            return self.operation.to_owned();
+        }
         let key: String = self.key.chars().take(60).collect();
         format!("{} {key:?}", self.operation)
     }

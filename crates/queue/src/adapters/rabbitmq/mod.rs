@@ -153,7 +153,8 @@ impl Queue for RabbitMq {
     async fn ping(&self) -> Result<(), Error> {
         let link = self.house.link_now("ping")?;
         // An exchange that every virtual host has.
-        link.find_exchange("amq.direct", "ping").await
+        link.find_exchange("amq.direct", "ping").await?;
+        publish::probe(&link, "ping").await
     }
 
     async fn close(&self) {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lapin::options::BasicPublishOptions;
 use lapin::{Confirmation, PublisherConfirm};
 use muster_model::ErrorKind;
@@ -20,6 +21,8 @@ use crate::types::Message;
 
 /// How many messages of one call are on their way at a time.
 const WINDOW: usize = 500;
+/// A queue that there is not.
+const NOBODY: &str = "muster.nobody";
 
 /// How far a failed call got.
 struct Stopped {
@@ -51,6 +54,35 @@ pub(super) async fn publish(house: &House, exchange: &str, messages: Vec<Message
             return Err(stopped.error);
         }
         house.next_link(&link, until).await;
+    }
+}
+
+/// Sees whether the broker takes messages: some for a queue that nobody has, which are confirmed and gone. A broker says to
+/// who publishes, and to nobody else, that it is in alarm; it is believed at once.
+pub(super) async fn probe(link: &Arc<Link>, operation: &str) -> Result<(), Error> {
+    let sending = async {
+        let publisher = link.publisher(operation).await?;
+        let message = [Message::new(NOBODY, Bytes::new())];
+        // The first may be taken before the broker says so, but not one that is sent when it is confirmed.
+        for _ in 0..2 {
+            let outcome = send(&publisher, "", &message, operation).await;
+            outcome.map_err(|stopped| stopped.error)?;
+        }
+        publisher.give_back();
+        Ok::<(), Error>(())
+    };
+    let unavailable = |why: String| Error::new(ErrorKind::Unavailable, format!("{operation}: {why}"));
+    tokio::select! {
+        biased;
+        why = blocked(link) => Err(unavailable(alarm(&why))),
+        outcome = sending => outcome.map_err(|mut error| {
+            // Whether that one message is in is nobody's question.
+            if error.kind == ErrorKind::OutcomeUnknown {
+                error.kind = ErrorKind::Unavailable;
+            }
+            error
+        }),
+        () = link.lost.cancelled() => Err(unavailable("the connection is gone".to_owned())),
     }
 }
 
@@ -99,6 +131,16 @@ pub(super) async fn unblocked(link: &Link, operation: &str, until: Instant) -> R
                 format!("{operation}: {}", alarm(&why)),
             ))
         }
+    }
+}
+
+/// Returns the broker's reason once it takes no messages.
+async fn blocked(link: &Link) -> String {
+    let mut blocked = link.blocked.subscribe();
+    let why = blocked.wait_for(Option::is_some).await;
+    match why.map(|why| why.clone().unwrap_or_default()) {
+        Ok(why) => why,
+        Err(_) => std::future::pending().await,
     }
 }
 
