@@ -1,6 +1,6 @@
 //! Prints how many messages a second a queue takes, as rough figures for people.
 //!
-//! `cargo run --release -p muster-queue --features rabbitmq --example rate -- [URL]`
+//! `cargo run --release -p muster-queue --features rabbitmq --example message_rate -- [URL]`
 //!
 //! The URL is `memory:` where none is given. With `amqp://user:password@host/vhost` the same is done on RabbitMQ, with
 //! fewer messages, and with durable queues too; the virtual host should be one that nobody else uses.
