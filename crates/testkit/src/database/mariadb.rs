@@ -55,7 +55,7 @@ impl MariaDb {
         let password = fs::read_to_string(&password).map_err(Error::io(&password))?;
         let data = template.join("data");
         let mut mariadb = Self {
-            server: Server::prepare("mariadb", account, &data, Signal::SIGTERM, "")?,
+            server: Server::prepare("mariadb", account, &data, (Signal::SIGTERM, ""), disk)?,
             program,
             client,
             password,

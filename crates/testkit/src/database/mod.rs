@@ -15,6 +15,7 @@ pub use postgres::Postgres;
 pub enum Disk {
     /// Every commit is forced onto the disk: the server's default.
     Forced,
-    /// Nothing waits for the disk. For tests that do not ask what survives a power cut.
+    /// Nothing waits for the disk, and where the machine's memory has room the files are there. For tests that do not ask
+    /// what survives a power cut.
     Relaxed,
 }

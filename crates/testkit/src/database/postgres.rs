@@ -45,7 +45,7 @@ impl Postgres {
         let data = template.join("data");
         let mut postgres = Self {
             // At SIGQUIT it gives its shared memory back, which would stay behind a kill.
-            server: Server::prepare("postgres", account, &data, Signal::SIGINT, "QUIT")?,
+            server: Server::prepare("postgres", account, &data, (Signal::SIGINT, "QUIT"), disk)?,
             programs,
             password,
             disk,
@@ -203,7 +203,7 @@ fn command_line(server: &Server, programs: &Path, disk: Disk) -> Vec<String> {
         "log_destination=stderr",
         "logging_collector=off",
     ];
-    let relaxed = ["fsync=off", "full_page_writes=off"];
+    let relaxed = ["fsync=off", "full_page_writes=off", "max_wal_size=256MB"];
     let relaxed = if disk == Disk::Relaxed {
         relaxed.as_slice()
     } else {

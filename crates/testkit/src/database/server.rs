@@ -10,9 +10,11 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::statvfs::statvfs;
 use nix::unistd::{Pid, User};
 use tempfile::TempDir;
 
+use super::Disk;
 use crate::error::{Error, Result};
 use crate::guard::{self, Guard};
 use crate::sshd::permit;
@@ -20,6 +22,10 @@ use crate::{ports, wait};
 
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 const ENDS_WITHIN: Duration = Duration::from_secs(30);
+/// A file system in memory, on every Linux.
+const MEMORY: &str = "/dev/shm";
+/// What has to be free there: containers often have 64 MiB, and several servers run at a time.
+const ROOM: u64 = 4 << 30;
 /// In the environment of the server and what it starts.
 const MARK: &str = "MUSTER_TEST_DATABASE";
 
@@ -95,10 +101,13 @@ impl Server {
         name: &'static str,
         account: Option<Account>,
         template: &Path,
-        ends_at: Signal,
-        ask: &'static str,
+        (ends_at, ask): (Signal, &'static str),
+        disk: Disk,
     ) -> Result<Self> {
-        let dir = folder(name)?;
+        let dir = match disk {
+            Disk::Forced => folder(name)?,
+            Disk::Relaxed => in_memory(name).map_or_else(|| folder(name), Ok)?,
+        };
         let data = dir.path().join("data");
         run(Command::new("cp")
             .args(["-a", "--reflink=auto"])
@@ -214,12 +223,25 @@ impl Server {
 
 /// Returns a new folder that the server's user can pass through and nobody else can read.
 pub(super) fn folder(name: &str) -> Result<TempDir> {
+    folder_in(&std::env::temp_dir(), name)
+}
+
+fn folder_in(base: &Path, name: &str) -> Result<TempDir> {
     let dir = tempfile::Builder::new()
         .prefix(&format!("muster-{name}-"))
-        .tempdir()
-        .map_err(Error::io(&std::env::temp_dir()))?;
+        .tempdir_in(base)
+        .map_err(Error::io(base))?;
     permit(dir.path(), 0o711)?;
     Ok(dir)
+}
+
+/// Returns the same in the machine's memory, where that has room: a server that waits for no disk writes hundreds of
+/// megabytes all the same, which every test waits for that does need the disk.
+fn in_memory(name: &str) -> Option<TempDir> {
+    let base = Path::new(MEMORY);
+    let space = statvfs(base).ok()?;
+    let free = space.blocks_available() * space.fragment_size();
+    (free >= ROOM).then(|| folder_in(base, name).ok()).flatten()
 }
 
 /// Fills `fresh` with what `make` puts into a folder of the server's user.
