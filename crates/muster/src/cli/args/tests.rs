@@ -41,7 +41,7 @@ fn a_command_that_is_one_slip_away_is_proposed() {
     let told = |line: &str| {
         let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let all = std::iter::once("muster".to_owned()).chain(words.iter().cloned());
-        let mut error = Line::try_parse_from(all).err().expect("no such command");
+        let mut error = Line::try_parse_from(all).expect_err("no such command");
         propose(&mut error, words.into_iter(), &Line::command());
         error.to_string()
     };
