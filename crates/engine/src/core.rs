@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use muster_model::wire::Secrets;
-use muster_model::{ExecutorId, RunKey, TaskId, Timestamp};
+use muster_model::{ExecutorId, Problem, RunKey, TaskId, Timestamp};
 use muster_runtime::Tasks;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::dispatch::Others;
 use crate::engine::{Rooms, Settings};
-use crate::follow::Hub;
+use crate::follow::{Hub, LiveTask};
 use crate::inventory::{InMemory, Shelf};
 use crate::keep::Holds;
 use crate::meter::Meter;
@@ -20,6 +20,7 @@ use crate::outage::Outage;
 use crate::ready::Looked;
 use crate::settle::Gathering;
 use crate::sweep::Lease;
+use crate::together::Together;
 use crate::vault::Vault;
 
 /// The exchange and the queue of work.
@@ -54,6 +55,8 @@ pub(crate) struct Core {
     pub(crate) copy: InMemory,
     pub(crate) facts: Shelf,
     pub(crate) holds: Holds,
+    /// Tasks that runs of them bring to this process.
+    pub(crate) loading: Together<TaskId, Result<Option<Arc<LiveTask>>, Problem>>,
     secrets: Mutex<HashMap<TaskId, Secrets>>,
     /// Attempts in hand, and whether each has started.
     claims: Mutex<HashMap<(RunKey, u32), bool>>,
@@ -120,6 +123,7 @@ impl Core {
             copy: InMemory::default(),
             facts: Shelf::default(),
             holds: Holds::default(),
+            loading: Together::default(),
             secrets: Mutex::default(),
             claims: Mutex::default(),
             settings,

@@ -21,6 +21,7 @@ mod settle;
 mod steps;
 mod submit;
 mod sweep;
+mod together;
 mod vault;
 
 pub use engine::{Accepted, Engine, LEASE, Load, Rooms, Settings};

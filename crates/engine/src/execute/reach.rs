@@ -52,6 +52,7 @@ impl Core {
             let why = "a message names a host that the task does not have".to_owned();
             return Reached::Over(Outcome::unreachable(Unreachable::Settings, why));
         };
+        steps::note_host(host.name.as_str());
         let credential = match self.credential_of(options, &host.endpoint).await {
             Ok(credential) => credential,
             Err(problem) if self.met_away(&problem) => return Reached::Later,
@@ -66,7 +67,6 @@ impl Core {
                 return Reached::Over(Outcome::unreachable(Unreachable::Credential, problem.detail));
             }
         };
-        steps::note_host(host.name.as_str());
         let access = access(options, &secrets, credential.as_ref());
         let step = steps::connect();
         let connecting = self.rooms.transport.connect(&host.endpoint, &access);

@@ -140,7 +140,16 @@ impl Core {
         }
     }
 
+    /// Returns the task of a run. One that is dispatched elsewhere is read here with all its runs: once, for all those of
+    /// them that come at the same moment.
     async fn live(&self, id: TaskId) -> Result<Option<Arc<LiveTask>>, Problem> {
+        match self.hub.find(id) {
+            Some(live) => Ok(Some(live)),
+            None => self.loading.ask(&id, self.read_live(id)).await,
+        }
+    }
+
+    async fn read_live(&self, id: TaskId) -> Result<Option<Arc<LiveTask>>, Problem> {
         if let Some(live) = self.hub.find(id) {
             return Ok(Some(live));
         }

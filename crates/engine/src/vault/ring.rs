@@ -15,8 +15,8 @@ use super::contents::Contents;
 use super::key_file;
 use super::seal::{About, MasterKey};
 use super::source::KeySource;
-use super::together::Together;
 use crate::fault;
+use crate::together::Together;
 
 /// How often something is tried anew that another process changed at the same moment.
 pub(super) const TRIES: usize = 8;

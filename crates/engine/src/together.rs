@@ -2,19 +2,24 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OnceCell;
 
-/// Reads of one kind, one at a time. What is returned was read after it was asked for, never before: whoever asks
-/// while a read is under way shares the next one.
-pub(crate) struct Together<K, V> {
-    turn: tokio::sync::Mutex<()>,
-    /// Those that have not begun.
-    next: Mutex<HashMap<K, Arc<OnceCell<V>>>>,
+/// Reads of one kind, one at a time for each key. What is returned was read after it was asked for, never before: whoever
+/// asks while a read is under way shares the next one.
+pub(crate) struct Together<K: Eq + Hash, V> {
+    asked: Mutex<HashMap<K, Arc<Reads<V>>>>,
 }
 
-impl<K, V> Default for Together<K, V> {
+/// Those of one key.
+struct Reads<V> {
+    turn: tokio::sync::Mutex<()>,
+    /// The one that has not begun.
+    next: Mutex<Arc<OnceCell<V>>>,
+}
+
+impl<V> Default for Reads<V> {
     fn default() -> Self {
         Self {
             turn: tokio::sync::Mutex::default(),
@@ -23,22 +28,66 @@ impl<K, V> Default for Together<K, V> {
     }
 }
 
+impl<V> Reads<V> {
+    /// Whoever asks from now on shares another one.
+    fn begin(&self, cell: &Arc<OnceCell<V>>) {
+        let mut next = locked(&self.next);
+        if Arc::ptr_eq(&next, cell) {
+            *next = Arc::default();
+        }
+    }
+}
+
+impl<K: Eq + Hash, V> Default for Together<K, V> {
+    fn default() -> Self {
+        Self {
+            asked: Mutex::default(),
+        }
+    }
+}
+
 impl<K: Clone + Eq + Hash, V: Clone> Together<K, V> {
     /// Returns what `read` returns, or what that of another returned who asked for the same. Cancel-safe: where it is
     /// given up, another who waits reads.
     pub(crate) async fn ask(&self, key: &K, read: impl Future<Output = V>) -> V {
-        let cell = Arc::clone(self.lock().entry(key.clone()).or_default());
+        let asking = Asking::new(self, key);
+        let cell = Arc::clone(&locked(&asking.reads.next));
         let begin = async {
-            let _turn = self.turn.lock().await;
-            self.lock().remove(key);
+            let _turn = asking.reads.turn.lock().await;
+            asking.reads.begin(&cell);
             read.await
         };
         cell.get_or_init(|| begin).await.clone()
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<K, Arc<OnceCell<V>>>> {
-        self.next.lock().unwrap_or_else(PoisonError::into_inner)
+/// Somebody who asks. The last one for a key takes it away.
+struct Asking<'t, K: Eq + Hash, V> {
+    all: &'t Together<K, V>,
+    key: &'t K,
+    reads: Arc<Reads<V>>,
+}
+
+impl<'t, K: Clone + Eq + Hash, V> Asking<'t, K, V> {
+    fn new(all: &'t Together<K, V>, key: &'t K) -> Self {
+        let reads = Arc::clone(locked(&all.asked).entry(key.clone()).or_default());
+        Self { all, key, reads }
     }
+}
+
+impl<K: Eq + Hash, V> Drop for Asking<'_, K, V> {
+    fn drop(&mut self) {
+        let mut asked = locked(&self.all.asked);
+        // The table's own, and this one.
+        if Arc::strong_count(&self.reads) == 2 {
+            asked.remove(self.key);
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under these locks can leave what they guard half-changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -96,14 +145,19 @@ mod tests {
             [2; 100],
             "none of them has what was read before it asked"
         );
-        assert!(shelf.together.lock().is_empty(), "nothing is kept");
+        assert!(locked(&shelf.together.asked).is_empty(), "nothing is kept");
     }
 
     #[tokio::test]
     async fn other_things_are_read_by_themselves() {
         let shelf = Shelf::new();
+        let mut first = Box::pin(shelf.ask("a"));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let mut other = Box::pin(shelf.ask("b"));
+        assert!(futures_util::poll!(&mut other).is_pending());
+        assert_eq!(shelf.reads.load(Ordering::SeqCst), 2, "beside each other");
         shelf.allowed.add_permits(2);
-        assert_eq!(tokio::join!(shelf.ask("a"), shelf.ask("b")), (1, 2));
+        assert_eq!((first.await, other.await), (1, 2));
     }
 
     #[tokio::test]
@@ -121,6 +175,6 @@ mod tests {
         drop(second);
         shelf.allowed.add_permits(1);
         assert_eq!(third.await, 3);
-        assert!(shelf.together.lock().is_empty());
+        assert!(locked(&shelf.together.asked).is_empty());
     }
 }
