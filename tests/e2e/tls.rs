@@ -8,15 +8,37 @@ use muster_testkit::{Certificates, wait};
 
 use crate::support::{Done, PATIENCE, command};
 
+/// A process that ends with the test.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// A server that shows a certificate.
 struct Far {
-    child: Child,
+    _child: Ended,
     port: u16,
     fingerprint: String,
     token: String,
 }
 
 impl Far {
+    /// Starts one that is not far at all.
+    fn start_at(home: &Home, place: &str) -> Ended {
+        let child = command(home, &["server", "--listen", place])
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let kept = home.runtime_dir().join("muster/token");
+        let there = || kept.exists().then_some(());
+        wait::blocking(PATIENCE, "a token", there).expect("it is written");
+        Ended(child)
+    }
+
     fn start(home: &Home) -> Self {
         let log = home.path().join("server.log");
         let file = std::fs::File::create(&log).expect("a log");
@@ -34,9 +56,9 @@ impl Far {
         };
         let (port, fingerprint) =
             wait::blocking(PATIENCE, "the server's address and fingerprint", said).expect("it listens");
-        let token = std::fs::read_to_string(home.runtime_dir().join("muster/token")).expect("the token");
+        let token = std::fs::read_to_string(home.state_dir().join("muster/token")).expect("the token");
         Self {
-            child,
+            _child: Ended(child),
             port,
             fingerprint,
             token: token.trim().to_owned(),
@@ -49,13 +71,6 @@ impl Far {
         home.set_env("MUSTER_SERVER", format!("https://{host}:{}", self.port));
         home.set_env("MUSTER_TOKEN", &self.token);
         home
-    }
-}
-
-impl Drop for Far {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -95,10 +110,21 @@ fn a_certificate_of_the_servers_own_making_is_pinned() {
     assert!(refused.stderr.contains("token"), "{refused:#?}");
     assert!(!refused.stderr.contains(&server.token), "{refused:#?}");
 
-    // The same certificate after a restart: what was pinned goes on to fit.
-    let before = server.fingerprint.clone();
+    // A token of another server, in a file of this machine, is not for this one.
+    let mut forgetful = Home::new().expect("a home");
+    let own = Far::start_at(&forgetful, "http://127.0.0.1:0");
+    forgetful.set_env("MUSTER_SERVER", format!("https://localhost:{}", server.port));
+    forgetful.set_env("MUSTER_SERVER_FINGERPRINT", &server.fingerprint);
+    let refused = runs(&forgetful);
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    assert!(refused.stderr.contains("set MUSTER_TOKEN"), "{refused:#?}");
+    drop(own);
+
+    // The same after a restart: whoever has the token and the fingerprint goes on.
+    let before = (server.fingerprint.clone(), server.token.clone());
     drop(server);
-    assert_eq!(Far::start(&machine).fingerprint, before);
+    let server = Far::start(&machine);
+    assert_eq!((server.fingerprint.clone(), server.token.clone()), before);
 }
 
 #[test]

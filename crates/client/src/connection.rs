@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -59,9 +60,9 @@ pub(crate) struct Connection {
 async fn secured(stream: TcpStream, host: &str, trust: &Trust) -> Result<TlsStream<TcpStream>, Failure> {
     let failed = |why: String| Failure::Connect(io::Error::other(why));
     let name = ServerName::try_from(host.to_owned()).map_err(|error| failed(error.to_string()))?;
-    let config = trust.config().map_err(failed)?;
-    let secured = TlsConnector::from(config).connect(name, stream).await;
-    secured.map_err(|error| match trust.refused() {
+    let (config, refused) = trust.config().map_err(failed)?;
+    let secured = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    secured.map_err(|error| match refused.take() {
         Some(shown) => Failure::Untrusted { shown, error },
         None => Failure::Connect(error),
     })

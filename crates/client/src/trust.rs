@@ -17,8 +17,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug, Default)]
 pub struct Trust {
     whom: Whom,
-    made: OnceLock<Result<Arc<ClientConfig>, String>>,
-    refused: Arc<Mutex<Option<Fingerprint>>>,
+    made: OnceLock<Result<Check, String>>,
 }
 
 /// Whose certificate is trusted.
@@ -29,8 +28,8 @@ pub enum Whom {
     Machine,
     /// One that an authority of a file (PEM) vouches for.
     File(PathBuf),
-    /// This one, whatever it says of itself and whoever vouches for it.
-    Pinned(Fingerprint),
+    /// One of these, whatever it says of itself and whoever vouches for it.
+    Pinned(Vec<Fingerprint>),
 }
 
 /// The SHA-256 of a certificate (DER): `sha256:` and 64 hexadecimal digits.
@@ -84,21 +83,32 @@ impl Trust {
         }
     }
 
-    /// Returns how a connection is secured.
+    /// Returns how one connection is secured, and where the fingerprint of its certificate is noted where that is not
+    /// trusted.
     ///
     /// # Errors
     ///
     /// Where there is nobody to be trusted: why.
-    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        self.made.get_or_init(|| self.make().map(Arc::new)).clone()
+    pub(crate) fn config(&self) -> Result<(ClientConfig, Refused), String> {
+        let check = self.made.get_or_init(|| self.make()).clone()?;
+        let provider = Arc::new(ring::default_provider());
+        let refused = Refused::default();
+        let verifier = Verifier {
+            check,
+            provider: Arc::clone(&provider),
+            refused: refused.clone(),
+        };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok((config, refused))
     }
 
-    /// Returns the fingerprint of the last certificate that was not trusted.
-    pub(crate) fn refused(&self) -> Option<Fingerprint> {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn make(&self) -> Result<ClientConfig, String> {
+    fn make(&self) -> Result<Check, String> {
         let provider = Arc::new(ring::default_provider());
         let vouched = |roots: RootCertStore| {
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
@@ -107,7 +117,7 @@ impl Trust {
                 .map_err(|error| error.to_string())
         };
         let check = match &self.whom {
-            Whom::Pinned(pin) => Check::Pinned(*pin),
+            Whom::Pinned(pins) => Check::Pinned(pins.clone()),
             Whom::Machine => {
                 let mut roots = RootCertStore::empty();
                 roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -133,19 +143,7 @@ impl Trust {
                 vouched(roots)?
             }
         };
-        let verifier = Verifier {
-            check,
-            provider: Arc::clone(&provider),
-            refused: Arc::clone(&self.refused),
-        };
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(config)
+        Ok(check)
     }
 }
 
@@ -157,17 +155,27 @@ impl PartialEq for Trust {
 
 impl Eq for Trust {}
 
-#[derive(Debug)]
+/// The fingerprint of a certificate that was not trusted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Refused(Arc<Mutex<Option<Fingerprint>>>);
+
+impl Refused {
+    pub(crate) fn take(&self) -> Option<Fingerprint> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+#[derive(Clone, Debug)]
 enum Check {
     Vouched(Arc<dyn ServerCertVerifier>),
-    Pinned(Fingerprint),
+    Pinned(Vec<Fingerprint>),
 }
 
 #[derive(Debug)]
 struct Verifier {
     check: Check,
     provider: Arc<CryptoProvider>,
-    refused: Arc<Mutex<Option<Fingerprint>>>,
+    refused: Refused,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -183,13 +191,15 @@ impl ServerCertVerifier for Verifier {
             Check::Vouched(verifier) => {
                 verifier.verify_server_cert(certificate, intermediates, name, ocsp, now)
             }
-            Check::Pinned(pin) if *pin == Fingerprint::of(certificate) => Ok(ServerCertVerified::assertion()),
+            Check::Pinned(pins) if pins.contains(&Fingerprint::of(certificate)) => {
+                Ok(ServerCertVerified::assertion())
+            }
             Check::Pinned(_) => Err(rustls::Error::General(
                 "it is not the one that is pinned".to_owned(),
             )),
         };
         if checked.is_err() {
-            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut refused = self.refused.0.lock().unwrap_or_else(PoisonError::into_inner);
             *refused = Some(Fingerprint::of(certificate));
         }
         checked

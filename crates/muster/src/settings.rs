@@ -138,6 +138,15 @@ struct Value {
 }
 
 impl Settings {
+    /// Tells whether the server is on another machine, as far as this one knows: names of files and sockets mean something
+    /// else there.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.servers
+            .iter()
+            .any(|server| matches!(server, Address::Tls { .. }))
+    }
+
     /// Loads the settings of this process.
     ///
     /// # Errors
@@ -307,7 +316,7 @@ impl Found {
                 text.parse::<Roles>().map_err(|why| why.to_string())
             })?,
             trust: match (
-                self.read_optional("server_fingerprint", keys::fingerprint)?,
+                self.read_optional("server_fingerprint", keys::fingerprints)?,
                 self.read_optional("server_ca", absolute)?,
             ) {
                 (Some(_), Some(_)) => {
@@ -319,7 +328,7 @@ impl Found {
                         "leave one of them out: a certificate that is pinned needs nobody to vouch for it",
                     ));
                 }
-                (Some(pin), None) => Whom::Pinned(pin),
+                (Some(pins), None) => Whom::Pinned(pins),
                 (None, Some(file)) => Whom::File(file),
                 (None, None) => Whom::Machine,
             },

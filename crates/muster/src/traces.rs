@@ -4,10 +4,17 @@
 //! logged once.
 
 use muster_model::Problem;
+use muster_runtime::trace::TARGET;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::registry::LookupSpan;
 
 use crate::settings::Settings;
+
+/// Leaves steps out of a log, whatever is logged.
+pub fn not_steps() -> FilterFn {
+    filter_fn(|about| about.target() != TARGET)
+}
 
 /// What this process is in a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +86,7 @@ mod sent {
     };
     use rustls::{ClientConfig, RootCertStore};
     use tracing_subscriber::Layer;
-    use tracing_subscriber::filter::filter_fn;
+    use tracing_subscriber::filter::{LevelFilter, filter_fn};
     use tracing_subscriber::registry::LookupSpan;
 
     use super::Part;
@@ -178,7 +185,8 @@ mod sent {
             .with_tracked_inactivity(false)
             .with_context_activation(false);
         // What is logged stays in the log.
-        Some(layer.with_filter(filter_fn(|about| about.is_span() && about.target() == TARGET)))
+        let steps = filter_fn(|about| about.is_span() && about.target() == TARGET);
+        Some(layer.with_filter(steps.with_max_level_hint(LevelFilter::INFO)))
     }
 
     pub(super) fn end(provider: &Provider) {

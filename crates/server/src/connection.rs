@@ -26,11 +26,15 @@ use crate::listener::{Peer, Stream};
 const HEADERS: Duration = Duration::from_secs(30);
 /// The most bytes of headers.
 const HEADER_BYTES: usize = 64 * 1024;
+/// How long a client that the system does not vouch for may be connected before one of its requests is let in: whoever
+/// has no token holds none of the connections for longer, whatever it says or does not say meanwhile.
+const GRACE: Duration = Duration::from_secs(30);
 /// How long the two sides may take to agree on how they are secured.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// At most so many requests at a time on one connection of HTTP/2: a browser asks for a page and what is on it.
 const STREAMS: u32 = 64;
-/// A connection of HTTP/2 is asked for a sign of life after so much silence, and is over where none comes in the same time.
+/// A connection of HTTP/2 is asked for a sign of life after so much silence. It has as long for that as for taking anything:
+/// what it was sent before stands in its way.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// How long a client may take nothing of what is ready for it. A connection is one of a thousand, and a follower holds what
 /// it follows: whoever has stalled comes back when it can, with the id of the last event that it saw.
@@ -39,6 +43,16 @@ const STALLED: Duration = Duration::from_secs(60);
 const FIRST_QUESTION: Duration = Duration::from_secs(1);
 /// How long answers in hand have when the process leaves.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Told when a request of a connection has been let in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Entered(CancellationToken);
+
+impl Entered {
+    pub(crate) fn tell(&self) {
+        self.0.cancel();
+    }
+}
 
 /// What a connection lives by.
 pub(crate) struct Life {
@@ -62,7 +76,11 @@ pub(crate) async fn serve(stream: Stream, life: Life) {
         Stream::Tls(stream) => {
             let Some(config) = life.tls.clone() else { return };
             let accepting = TlsAcceptor::from(config).accept(bounded(stream));
-            let stream = match clock::deadline(HANDSHAKE, accepting).await {
+            let secured = tokio::select! {
+                secured = clock::deadline(HANDSHAKE, accepting) => secured,
+                () = life.work.cancelled() => return,
+            };
+            let stream = match secured {
                 Ok(Ok(stream)) => stream,
                 // Whoever scans a port, or does not trust the certificate.
                 Ok(Err(error)) => return tracing::debug!(%error, "a connection could not be secured"),
@@ -135,10 +153,14 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, two
     } = life;
     let asked = CancellationToken::new();
     let asks = asked.clone();
+    let entered = Entered::default();
+    let enters = entered.clone();
+    let is_vouched_for = matches!(peer, Peer::User(_) | Peer::Stranger(_));
     let service = service_fn(move |request: Request<Incoming>| {
         asks.cancel();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(peer.clone());
+        request.extensions_mut().insert(enters.clone());
         answer(router.clone(), request)
     });
     let stream = TokioIo::new(stream);
@@ -149,7 +171,7 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, two
                 .max_header_list_size(HEADER_BYTES as u32)
                 .max_concurrent_streams(STREAMS)
                 .keep_alive_interval(KEEP_ALIVE)
-                .keep_alive_timeout(KEEP_ALIVE)
+                .keep_alive_timeout(STALLED)
                 .serve_connection(stream, service),
         )
     } else {
@@ -165,9 +187,19 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, two
         closing.cancelled().await;
         let _ = clock::deadline(FIRST_QUESTION, asked.cancelled()).await;
     };
+    let outstays = async {
+        let in_time = clock::deadline(GRACE, entered.0.cancelled()).await;
+        if is_vouched_for || in_time.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = last_question => None,
+        () = outstays => {
+            tracing::debug!("a client that was let in by nothing it said is let go");
+            return;
+        }
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -209,6 +241,7 @@ fn has_stalled(error: &hyper::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::Extension;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::sync::oneshot;
@@ -217,12 +250,18 @@ mod tests {
 
     const QUESTION: &[u8] = b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n";
 
-    /// A connection on which something was asked that has a long answer, and what tells when it has ended.
-    async fn asked() -> (DuplexStream, oneshot::Receiver<()>) {
-        let (mut client, server) = duplex(1024);
+    /// A connection to addresses of which one lets in and has a long answer, and what tells when it has ended.
+    fn connected(two: bool) -> (DuplexStream, oneshot::Receiver<()>) {
+        let (client, server) = duplex(1024);
+        let long = async |Extension(entered): Extension<Entered>| {
+            entered.tell();
+            vec![b'x'; 100_000]
+        };
         let life = Life {
-            peer: Peer::Unknown,
-            router: Router::new().route("/", get(|| async { vec![b'x'; 100_000] })),
+            peer: Peer::Far,
+            router: Router::new()
+                .route("/", get(long))
+                .route("/outside", get(async || "no")),
             tls: None,
             tasks: Tasks::new(),
             closing: CancellationToken::new(),
@@ -230,11 +269,58 @@ mod tests {
         };
         let (tell, ended) = oneshot::channel();
         Tasks::new().spawn("a connection", async move {
-            speak(bounded(server), false, life).await;
+            speak(bounded(server), two, life).await;
             let _ = tell.send(());
         });
+        (client, ended)
+    }
+
+    async fn asked() -> (DuplexStream, oneshot::Receiver<()>) {
+        let (mut client, ended) = connected(false);
         client.write_all(QUESTION).await.expect("it is asked");
         (client, ended)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_not_let_in_is_let_go() {
+        // One that does not even say which protocol it speaks.
+        let begun = clock::monotonic();
+        let (_silent, ended) = connected(true);
+        ended.await.expect("the end");
+        assert_eq!(clock::monotonic().saturating_sub(begun), GRACE);
+
+        // One that agrees on everything and asks for nothing.
+        let (client, ended) = connected(true);
+        let polite =
+            hyper::client::conn::http2::handshake::<_, _, Body>(Beside(Tasks::new()), TokioIo::new(client));
+        let (_asks, connection) = polite.await.expect("HTTP/2");
+        let begun = clock::monotonic();
+        let _ = connection.await;
+        ended.await.expect("the end");
+        assert!(clock::monotonic().saturating_sub(begun) <= GRACE);
+
+        // One that asks again and again for what is for everybody.
+        let (mut client, mut ended) = connected(false);
+        let begun = clock::monotonic();
+        loop {
+            let question = b"GET /outside HTTP/1.1\r\nhost: here\r\n\r\n";
+            let mut some = [0; 512];
+            let talk = async {
+                client.write_all(question).await?;
+                client.read(&mut some).await
+            };
+            tokio::select! {
+                biased;
+                _ = &mut ended => break,
+                said = talk => {
+                    if said.is_ok_and(|count| count > 0) {
+                        clock::sleep(Duration::from_secs(5)).await;
+                    }
+                }
+            }
+        }
+        let took = clock::monotonic().saturating_sub(begun);
+        assert!(took >= GRACE && took < GRACE * 2, "{took:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use muster_model::wire::{PROTOCOL, PROTOCOL_HEADER};
 use muster_runtime::clock;
 
 use crate::api::health::PROBES;
+use crate::connection::Entered;
 use crate::listener::Peer;
 use crate::problem::{Failure, clipped};
 
@@ -53,6 +54,9 @@ pub(crate) async fn enter(
         Ok(owner) => owner,
         Err(failure) => return with_challenge(failure.into_response()),
     };
+    if let Some(entered) = request.extensions().get::<Entered>() {
+        entered.tell();
+    }
     request.extensions_mut().insert(owner);
     let answer = AssertUnwindSafe(clock::deadline(ANSWER, next.run(request))).catch_unwind();
     let mut response = match answer.await {
@@ -137,8 +141,8 @@ impl Guard {
         let refuse = |detail: &str| {
             Err(
                 Failure::with_status(Code::Denied, StatusCode::UNAUTHORIZED, detail).hint(
-                    "send 'Authorization: Bearer TOKEN'; the token stands in the file 'token' of the \
-                     server's runtime folder, and muster takes it from there or from MUSTER_TOKEN",
+                    "send 'Authorization: Bearer TOKEN'; muster takes it from MUSTER_TOKEN, and for a server on \
+                     loopback from the file 'token' of the runtime folder",
                 ),
             )
         };

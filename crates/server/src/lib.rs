@@ -11,6 +11,7 @@ mod memory;
 mod meter;
 mod problem;
 mod serve;
+mod step;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -4,16 +4,13 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, Method, Response};
+use axum::http::{Method, Response};
 use axum::middleware::Next;
-use muster_model::trace::HEADER;
+use muster_runtime::clock;
 use muster_runtime::meter::{Counters, Gauge, Histograms, MOMENTS, Meters};
-use muster_runtime::{clock, trace};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::{SysconfVar, sysconf};
 use tokio::sync::watch;
-use tracing::field::Empty;
-use tracing::{Instrument, Span};
 
 use crate::memory;
 use crate::serve::ServerSettings;
@@ -70,15 +67,10 @@ pub(crate) async fn measure(
     // An address that does not exist is a stranger's text.
     let route = route.map_or_else(|| "(none)".to_owned(), |route| route.as_str().to_owned());
     let method = word(request.method());
-    let step = step(&route, method, request.headers());
     let since = clock::monotonic();
-    let response = next.run(request).instrument(step.clone()).await;
+    let response = next.run(request).await;
     let took = clock::monotonic().saturating_sub(since);
     meter.seconds.of([route.clone().into(), method.into()]).took(took);
-    step.record("http.response.status_code", response.status().as_u16());
-    if response.status().is_server_error() {
-        step.record("otel.status_code", "error");
-    }
     let status = response.status().as_str().to_owned();
     meter
         .requests
@@ -87,31 +79,8 @@ pub(crate) async fn measure(
     response
 }
 
-/// Returns the step of a trace that a request of the API is; nobody asks how the probes of a watcher went.
-fn step(route: &str, method: &str, headers: &HeaderMap) -> Span {
-    if !route.starts_with("/api/") {
-        return Span::none();
-    }
-    let step = tracing::info_span!(
-        target: trace::TARGET,
-        parent: None,
-        "request",
-        otel.name = format_args!("{method} {route}"),
-        otel.kind = "server",
-        otel.status_code = Empty,
-        http.request.method = method,
-        http.route = route,
-        http.response.status_code = Empty,
-    );
-    if !step.is_disabled() {
-        let asked = headers.get(HEADER).and_then(|value| value.to_str().ok());
-        trace::follow(&step, asked.and_then(|text| text.parse().ok()));
-    }
-    step
-}
-
 /// Returns a method; any text could be one.
-fn word(method: &Method) -> &'static str {
+pub(crate) fn word(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
         Method::HEAD => "HEAD",

@@ -161,7 +161,7 @@ async fn scan(
     let request = Scan {
         hosts,
         ssh_config,
-        agent_socket: context.settings.agent_socket.clone(),
+        agent_socket: (context.settings.agent_socket.clone()).filter(|_| !context.settings.is_elsewhere()),
     };
     let scanned = context.client().await?.scan_host_keys(&request).await?;
     let mut table = Table::new(&["HOST", "FINGERPRINT", "ALGORITHM"]);

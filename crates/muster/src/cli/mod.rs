@@ -29,6 +29,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::Instrument;
 use tracing::field::Empty;
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
@@ -36,7 +37,7 @@ use self::args::{Command, Line};
 use self::context::{Context, Phase};
 use self::stop::{Left, Stop, unwritable};
 use crate::settings::{Overrides, Settings};
-use crate::traces::{Part, Traces};
+use crate::traces::{Part, Traces, not_steps};
 use crate::{demo, repl};
 
 /// Runs the command line of this process.
@@ -162,7 +163,7 @@ fn log(settings: &Settings) {
         tracing_subscriber::fmt::layer()
             .with_writer(io::stderr)
             .with_ansi(settings.colours && io::stderr().is_terminal())
-            .with_filter(filter)
+            .with_filter(filter.and(not_steps()))
     });
     let steps = Traces::layer();
     if lines.is_some() || steps.is_some() {

@@ -198,8 +198,10 @@ fn options(args: &Task, settings: &Settings) -> Result<WorkOptions, Problem> {
 fn with_login(options: WorkOptions, login: &Login, settings: &Settings) -> Result<WorkOptions, Problem> {
     let ssh_config = match (&login.ssh_config, &settings.ssh_config) {
         (Some(path), _) => Some(input::absolute(path, "ssh_config file")?),
-        (None, Some(path)) => Some(input::absolute(path, "ssh_config file (MUSTER_SSH_CONFIG)")?),
-        (None, None) => None,
+        (None, Some(path)) if !settings.is_elsewhere() => {
+            Some(input::absolute(path, "ssh_config file (MUSTER_SSH_CONFIG)")?)
+        }
+        (None, _) => None,
     };
     let identities = login
         .identities
@@ -214,7 +216,7 @@ fn with_login(options: WorkOptions, login: &Login, settings: &Settings) -> Resul
         accept_new: login.accept_new,
         ssh_config,
         identities,
-        agent_socket: settings.agent_socket.clone(),
+        agent_socket: settings.agent_socket.clone().filter(|_| !settings.is_elsewhere()),
         ..options
     })
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use muster_model::Problem;
 use nix::fcntl::OFlag;
 use tracing::Level;
+use tracing_subscriber::filter::FilterExt;
 use tracing_subscriber::fmt::format::JsonFields;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -15,7 +16,7 @@ use tracing_subscriber::{EnvFilter, Layer};
 use super::line::Line;
 use super::paths::cannot;
 use crate::settings::{LogFormat, Settings};
-use crate::traces::Traces;
+use crate::traces::{Traces, not_steps};
 
 /// A log of this size is put aside when the next server starts.
 const LARGE: u64 = 8 * 1024 * 1024;
@@ -33,7 +34,7 @@ pub(super) fn to_stderr(settings: &Settings) {
     };
     let _ = tracing_subscriber::registry()
         .with(Traces::layer())
-        .with(lines.with_filter(filter))
+        .with(lines.with_filter(filter.and(not_steps())))
         .try_init();
 }
 

@@ -233,12 +233,17 @@ async fn on_an_address(settings: &Settings, paths: &Paths, text: &str) -> Result
     let certificate = match (place, &settings.certificate) {
         (Listen::Plain(_), _) => None,
         (Listen::Tls(_), Some((chain, key))) => Some(Certificate::load(chain, key)?),
-        (Listen::Tls(_), None) => {
+        (Listen::Tls(_), None) => Some(self_made::kept_or_new(&settings.state_dir)?),
+    };
+    // A runtime folder goes with the last login or the machine's restart, and clients elsewhere would not know.
+    let token_file = match place {
+        Listen::Plain(_) => paths.token.clone(),
+        Listen::Tls(_) => {
             paths::private_state(&settings.state_dir)?;
-            Some(self_made::kept_or_new(&settings.state_dir)?)
+            settings.state_dir.join("token")
         }
     };
-    let token = token::kept_or_new(&paths.token)?;
+    let token = token::kept_or_new(&token_file)?;
     let failed = |error: std::io::Error| {
         Problem::new(
             Code::Unavailable,
@@ -261,7 +266,7 @@ async fn on_an_address(settings: &Settings, paths: &Paths, text: &str) -> Result
             tracing::info!(
                 url = %format_args!("{scheme}://{address}"),
                 fingerprint,
-                token = %paths.token.display(),
+                token = %token_file.display(),
                 version = version(),
                 "listening"
             );

@@ -4,52 +4,36 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use muster_model::Problem;
 use muster_model::problem::Code;
 use muster_server::Certificate;
 use rcgen::{CertificateParams, DnType, KeyPair};
+use zeroize::Zeroizing;
 
 use super::paths::{self, cannot, look};
 
-/// Its files in the state folder: they outlive the server, so that a pinned fingerprint goes on to fit.
-struct Files {
-    folder: PathBuf,
-    chain: PathBuf,
-    key: PathBuf,
-}
-
-impl Files {
-    fn of(state: &Path) -> Self {
-        let folder = state.join("tls");
-        Self {
-            chain: folder.join("self-made.pem"),
-            key: folder.join("self-made.key"),
-            folder,
-        }
-    }
-}
-
-/// Returns the certificate that is kept under the state folder, making one for this machine where there is none.
+/// Returns the certificate that is kept under the state folder, making one for this machine where there is none. It
+/// outlives the server, so that a pinned fingerprint goes on to fit.
 ///
 /// # Errors
 ///
 /// Where it cannot be made, written or read.
 pub(super) fn kept_or_new(state: &Path) -> Result<Arc<Certificate>, Problem> {
-    let files = Files::of(state);
-    // The key is written last: where it is missing, neither is of use.
-    if look(&files.key)?.is_none() {
-        make(&files)?;
+    // Certificate and key in one, so that they are there together or not at all, whoever else makes one at this moment.
+    let file = state.join("self-made.pem");
+    if look(&file)?.is_none() {
+        paths::private_state(state)?;
+        make(&file)?;
     }
-    Certificate::load(&files.chain, &files.key)
+    Certificate::load(&file, &file)
 }
 
-fn make(files: &Files) -> Result<(), Problem> {
+fn make(file: &Path) -> Result<(), Problem> {
     let failed =
         |error: rcgen::Error| Problem::new(Code::Internal, format!("a certificate cannot be made: {error}"));
-    paths::private_state(&files.folder)?;
     let machine = hostname::get().map(|name| name.to_string_lossy().into_owned());
     let machine = machine.unwrap_or_else(|_| "localhost".to_owned());
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
@@ -58,8 +42,8 @@ fn make(files: &Files) -> Result<(), Problem> {
     params.distinguished_name.push(DnType::CommonName, machine);
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = params.self_signed(&key).map_err(failed)?;
-    write(&files.chain, certificate.pem().as_bytes())?;
-    write(&files.key, key.serialize_pem().as_bytes())
+    let text = Zeroizing::new(certificate.pem() + &key.serialize_pem());
+    write(file, text.as_bytes())
 }
 
 /// Writes a file that its owner alone can read, in the place of one that was there.
@@ -91,10 +75,9 @@ mod tests {
         let first = kept_or_new(state.path()).expect("a certificate").fingerprint();
         assert!(first.starts_with("sha256:") && first.len() == 71, "{first}");
         assert_eq!(kept_or_new(state.path()).expect("the same").fingerprint(), first);
-        let key = std::fs::metadata(state.path().join("tls/self-made.key")).expect("a key");
-        assert_eq!(key.mode() & 0o777, 0o600);
-        // Half of one is none.
-        std::fs::remove_file(state.path().join("tls/self-made.key")).expect("no key");
+        let file = state.path().join("self-made.pem");
+        assert_eq!(std::fs::metadata(&file).expect("a file").mode() & 0o777, 0o600);
+        std::fs::remove_file(&file).expect("no file");
         assert_ne!(kept_or_new(state.path()).expect("another").fingerprint(), first);
     }
 }

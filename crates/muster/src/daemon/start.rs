@@ -87,9 +87,17 @@ fn named(settings: &Settings) -> Result<Option<Found>, Problem> {
                 socket_of_ours(path)?;
                 address.clone()
             }
-            Address::Tcp { .. } | Address::Tls { .. } => {
-                address.clone().trusting(&trust).with_token(token_for(settings)?)
-            }
+            Address::Tcp { .. } => address.clone().with_token(token_for(settings)?),
+            // What stands in this machine's files is for this machine's server, and for nobody else's.
+            Address::Tls { .. } => match &settings.token {
+                Some(token) => address.clone().trusting(&trust).with_token(Some(token.clone())),
+                None => {
+                    return Err(
+                        Problem::new(Code::InvalidConfig, format!("{address} wants a token, and none is set"))
+                            .hint("set MUSTER_TOKEN to what stands in the file 'token' of the server's state folder"),
+                    );
+                }
+            },
         });
     }
     let mut servers = servers.into_iter();
@@ -245,6 +253,8 @@ async fn spawn(settings: &Settings, paths: &Paths) -> Result<(), Problem> {
         .env_remove("MUSTER_SERVER")
         .env_remove("MUSTER_NO_DAEMON")
         .env_remove("MUSTER_TOKEN")
+        // It lives longer than what it was started in.
+        .env_remove("TRACEPARENT")
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -86,7 +86,9 @@ impl Environment {
     /// is less than a task on a thousand hosts makes in a moment.
     pub(super) fn spans_waiting(&self) -> usize {
         let asked = self.raw("OTEL_BSP_MAX_QUEUE_SIZE").and_then(OsStr::to_str);
-        asked.and_then(|text| text.parse().ok()).unwrap_or(16_384)
+        let asked: Option<usize> = asked.and_then(|text| text.parse().ok());
+        // All the room for them is taken at once.
+        asked.unwrap_or(16_384).clamp(1, 1 << 20)
     }
 
     /// Returns the step of a trace that this process was started in. What is no `traceparent` is nobody's mistake here:

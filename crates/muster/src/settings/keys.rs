@@ -66,7 +66,7 @@ pub(super) static ALL: &[Key] = &[
             "server_fingerprint",
             "MUSTER_SERVER_FINGERPRINT",
             None,
-            "The one certificate that a server may show which is reached by `https://`: `sha256:…`, as the server prints it.",
+            "The certificate that a server may show which is reached by `https://`, and no other: `sha256:…`, as the server prints it; several with commas between them.",
         )
     },
     key(
@@ -328,9 +328,15 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, String> {
     }
 }
 
-/// Reads the fingerprint of a certificate.
-pub(super) fn fingerprint(text: &str) -> Result<Fingerprint, String> {
-    text.parse().map_err(|why: InvalidFingerprint| why.to_string())
+/// Reads fingerprints of certificates: one, or several with commas between them.
+pub(super) fn fingerprints(text: &str) -> Result<Vec<Fingerprint>, String> {
+    text.split(',')
+        .map(|one| {
+            one.trim()
+                .parse()
+                .map_err(|why: InvalidFingerprint| why.to_string())
+        })
+        .collect()
 }
 
 /// Reads the address of a collector.

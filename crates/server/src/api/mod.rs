@@ -27,8 +27,8 @@ use utoipa_axum::routes;
 
 use crate::guard::{self, Guard};
 use crate::meter::{self, Meter};
-use crate::problem;
 use crate::serve::{Asked, ServerSettings};
+use crate::{problem, step};
 
 pub use describe::openapi;
 
@@ -133,5 +133,6 @@ pub(crate) fn guarded(router: Router, guard: Arc<Guard>) -> Router {
     router
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::wrong_method)
+        .layer(axum::middleware::from_fn(step::take))
         .layer(axum::middleware::from_fn_with_state(guard, guard::enter))
 }

@@ -213,3 +213,22 @@ async fn a_wrong_method_names_the_right_ones() {
     let response = answer(user(), asked).await;
     assert_eq!(response.headers()["allow"], "GET,HEAD");
 }
+
+#[tokio::test]
+async fn who_comes_from_afar_shows_the_token_and_is_sent_by_no_page() {
+    let bearer = format!("Bearer {TOKEN}");
+    let far = |headers: &[(&str, &str)]| ask(Peer::Far, request("/whose", headers));
+    let (status, text) = far(&[("host", "ops.example.net:7443"), ("authorization", &bearer)]).await;
+    assert_eq!((status, text.as_str()), (StatusCode::OK, "ada"));
+    let (status, text) = far(&[("host", "ops.example.net:7443")]).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "{text}");
+    for origin in ["http://ops.example.net:7443", "https://elsewhere.example", "null"] {
+        let headers = [
+            ("host", "ops.example.net:7443"),
+            ("authorization", bearer.as_str()),
+            ("origin", origin),
+        ];
+        let (status, text) = far(&headers).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{origin}: {text}");
+    }
+}

@@ -82,7 +82,7 @@ fn on_a_socket() -> (tempfile::TempDir, PathBuf, Server) {
 }
 
 impl Server {
-    async fn until_connections(&self, wanted: usize) {
+    pub(super) async fn until_connections(&self, wanted: usize) {
         let mut connections = self.handle.connections();
         let reached = connections.wait_for(|open| *open == wanted);
         tokio::time::timeout(Duration::from_secs(10), reached)

@@ -1,4 +1,4 @@
-//! Connections by TLS: both versions of HTTP, certificates that are replaced, and clients that do not come to the point.
+//! Connections by TLS: both versions of HTTP, certificates that are replaced, and a client that does not come to the point.
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -122,13 +122,16 @@ async fn both_versions_of_http_are_spoken() {
         .await
         .expect("HTTP/2");
     let questions = async {
-        let answers = futures_util::future::join_all((0..50).map(|_| {
-            let answer = asks.send_request(question("https://localhost"));
-            async move { answer.await.expect("an answer") }
-        }))
-        .await;
-        for answer in answers {
-            assert_eq!(answer.status(), StatusCode::OK);
+        // More than are answered beside each other, once the client has heard how many that are.
+        for count in [1, 200] {
+            let answers = futures_util::future::join_all((0..count).map(|_| {
+                let answer = asks.send_request(question("https://localhost"));
+                async move { answer.await.expect("an answer") }
+            }))
+            .await;
+            for answer in answers {
+                assert_eq!(answer.status(), StatusCode::OK);
+            }
         }
         // The page of another site has a browser ask.
         let answer: Response<Incoming> = asks
@@ -141,6 +144,12 @@ async fn both_versions_of_http_are_spoken() {
             String::from_utf8_lossy(&body).contains("another site"),
             "{body:?}"
         );
+        let mut stranger = question("https://localhost");
+        stranger
+            .headers_mut()
+            .insert("authorization", "Bearer barley".parse().expect("a value"));
+        let answer = asks.send_request(stranger).await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
         drop(asks);
     };
     let (ended, ()) = tokio::join!(connection, questions);
@@ -201,6 +210,16 @@ async fn a_certificate_that_is_replaced_is_shown_to_who_comes_then() {
     std::fs::remove_file(files.path("chain")).expect("no file");
     certificate.look(&mut complained);
     assert_eq!(certificate.fingerprint(), second);
+    assert_eq!(server.tasks.close(Duration::from_secs(5)).await, 0);
+}
+
+/// One that has connected and says nothing holds up nobody who ends the server.
+#[tokio::test]
+async fn a_client_that_does_not_secure_its_connection_holds_up_no_end() {
+    let files = Files::new();
+    let (address, server, _) = serve(&files).await;
+    let _silent = TcpStream::connect(address).await.expect("a server");
+    server.until_connections(1).await;
     assert_eq!(server.tasks.close(Duration::from_secs(5)).await, 0);
 }
 

@@ -173,6 +173,10 @@ impl Here {
                 .env("SHELL", &self.shell)
                 // A server that was itself started by a run must not lend its mark to what it runs.
                 .env_remove("MUSTER_RUN")
+                // Nor the trace that it was started in, nor what its collector asks for.
+                .env_remove("TRACEPARENT")
+                .env_remove("OTEL_EXPORTER_OTLP_HEADERS")
+                .env_remove("OTEL_EXPORTER_OTLP_TRACES_HEADERS")
                 .stdin(if launch.input.is_empty() {
                     Stdio::null()
                 } else {
