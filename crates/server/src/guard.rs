@@ -25,7 +25,7 @@ const ANSWER: Duration = Duration::from_mins(10);
 
 /// What is needed to let somebody in.
 pub(crate) struct Guard {
-    /// The token for loopback addresses; None: nobody is let in there.
+    /// The token for whoever does not come by a Unix socket; None: nobody is let in there.
     pub(crate) token: Option<Secret>,
     /// Whose tasks they are that come in with the token.
     pub(crate) user: Arc<str>,

@@ -26,7 +26,7 @@ pub struct ServerSettings {
     pub queue: String,
     /// The cache's URL, without secrets.
     pub cache: String,
-    /// What a client on a loopback address must show; None: none is let in there.
+    /// What a client must show that does not come by a Unix socket; None: none is let in there.
     pub token: Option<Secret>,
 }
 
@@ -52,8 +52,8 @@ pub struct Asked {
 ///
 /// # Errors
 ///
-/// `invalid-config` where the listener is reachable from other machines; `internal` where the API's
-/// description cannot be written.
+/// `invalid-config` where the listener is reachable from other machines without TLS; `internal` where the API's
+/// description cannot be written, or TLS cannot be set up.
 pub fn serve(
     listener: Listener,
     engine: Engine,

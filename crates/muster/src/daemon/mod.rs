@@ -88,8 +88,8 @@ pub async fn running(settings: &Settings) -> Result<Option<Connected>, Problem> 
     }))
 }
 
-/// `muster server`: serves in the foreground until told to leave; on a loopback address where `listen`
-/// names one, else on this user's socket.
+/// `muster server`: serves in the foreground until told to leave; on the address that `listen` names, else on this
+/// user's socket.
 ///
 /// # Errors
 ///

@@ -29,7 +29,7 @@ pub(super) struct Paths {
     pub(super) start_lock: PathBuf,
     /// The log of a server that was started on demand.
     pub(super) log: PathBuf,
-    /// The token for loopback addresses.
+    /// The token of a server on a loopback address without TLS.
     pub(super) token: PathBuf,
 }
 

@@ -1,5 +1,5 @@
-//! The token of servers on loopback addresses, which every user of the machine can reach: who can read the
-//! file may come in.
+//! The token of servers that are not on a socket, which every user of the machine, or of others, can reach: who can read
+//! the file may come in.
 
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
