@@ -1,6 +1,5 @@
 //! Calls and their replies.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +8,7 @@ use muster_model::ErrorKind::{Invalid, NotFound, Timeout};
 
 use super::bench::{Bench, ensure, ensure_kind, take};
 use super::case::{Outcome, list};
+use crate::port::Consumer;
 use crate::types::{ExchangeKind, Message};
 
 list!(Nothing, false:
@@ -25,43 +25,44 @@ list!(Nothing, false:
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Answers every request of `requests` with its body in brackets.
-async fn serve(bench: &Bench) -> Outcome {
-    let mut consumer = bench.consumer("requests", 10).await?;
-    let queue = Arc::clone(&bench.queue);
-    bench.tasks.spawn("serves", async move {
-        while let Some(delivery) = consumer.next().await {
-            let body = [b"[", &delivery.message.body[..], b"]"].concat();
-            assert!(queue.reply(&delivery.message, body.into()).await.is_ok());
-            assert!(consumer.settler().ack(&[delivery.tag]).await.is_ok());
-        }
-    });
-    Ok(())
+/// Calls while a server answers with the body in brackets, and returns once both are done: the reply may be here before
+/// its sender has its confirm, and a queue that is closed in between takes that from it.
+async fn call_served(
+    bench: &Bench,
+    consumer: &mut Box<dyn Consumer>,
+    exchange: &str,
+    request: Message,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let call = bench.queue.call(exchange, request, LIMIT);
+    let answer = async {
+        let delivery = take(consumer).await?;
+        let body = [b"[", &delivery.message.body[..], b"]"].concat();
+        bench.queue.reply(&delivery.message, body.into()).await?;
+        consumer.settler().ack(&[delivery.tag]).await?;
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    let (reply, answered) = futures_util::join!(call, answer);
+    answered?;
+    Ok(reply?)
 }
 
 async fn a_call_returns_its_reply(bench: Bench) -> Outcome {
-    serve(&bench).await?;
+    let mut consumer = bench.consumer("requests", 10).await?;
     for text in ["one", "", "three"] {
-        let reply = bench
-            .queue
-            .call("", Message::new("requests", text), LIMIT)
-            .await?;
+        let reply = call_served(&bench, &mut consumer, "", Message::new("requests", text)).await?;
         ensure(reply == format!("[{text}]"), "the reply is the server's")?;
     }
     Ok(())
 }
 
 async fn calls_through_an_exchange_reach_the_bound_queue(bench: Bench) -> Outcome {
-    serve(&bench).await?;
+    let mut consumer = bench.consumer("requests", 10).await?;
     bench
         .queue
         .declare_exchange("calls", ExchangeKind::Direct)
         .await?;
     bench.queue.bind("requests", "calls", "agent.7", &[]).await?;
-    let reply = bench
-        .queue
-        .call("calls", Message::new("agent.7", "up?"), LIMIT)
-        .await?;
+    let reply = call_served(&bench, &mut consumer, "calls", Message::new("agent.7", "up?")).await?;
     ensure(reply == "[up?]", "the reply is the server's")
 }
 
@@ -154,11 +155,8 @@ async fn a_dropped_call_leaves_nothing_behind(bench: Bench) -> Outcome {
     }
     drop(consumer);
     bench.queue.delete_queue("requests").await?;
-    serve(&bench).await?;
-    let reply = bench
-        .queue
-        .call("", Message::new("requests", "next"), LIMIT)
-        .await?;
+    let mut consumer = bench.consumer("requests", 10).await?;
+    let reply = call_served(&bench, &mut consumer, "", Message::new("requests", "next")).await?;
     ensure(reply == "[next]", "the next call gets its own reply")
 }
 

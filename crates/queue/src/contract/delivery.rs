@@ -313,11 +313,13 @@ async fn a_settler_works_from_elsewhere(bench: Bench) -> Outcome {
     bench.send("queue", &["a", "b"]).await?;
     let held = expect(&mut consumer, &["a"]).await?;
     let (settler, tag) = (consumer.settler(), held[0].tag);
-    bench.tasks.spawn("settles", async move {
+    let settling = async {
         sleep(Duration::from_millis(20)).await;
-        assert!(settler.ack(&[tag]).await.is_ok());
-    });
-    expect(&mut consumer, &["b"]).await?;
+        settler.ack(&[tag]).await
+    };
+    let (next, settled) = futures_util::join!(expect(&mut consumer, &["b"]), settling);
+    settled?;
+    next?;
     Ok(())
 }
 

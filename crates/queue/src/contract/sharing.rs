@@ -1,9 +1,8 @@
 //! Several processes at one engine.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::bench::{Bench, ensure, expect};
+use super::bench::{Bench, ensure, expect, take};
 use super::case::{Case, Need, Outcome, case};
 use crate::types::{ExchangeKind, Message, QueueOptions};
 
@@ -41,14 +40,16 @@ async fn a_call_is_answered_from_another_process(bench: Bench) -> Outcome {
     let other = bench.open_again().await?;
     other.declare_queue("requests", QueueOptions::default()).await?;
     let mut consumer = other.consume("requests", 1).await?;
-    let answering = Arc::clone(&other);
-    bench.tasks.spawn("answers", async move {
-        if let Some(delivery) = consumer.next().await {
-            assert!(answering.reply(&delivery.message, "there".into()).await.is_ok());
-        }
-    });
-    let request = Message::new("requests", "where?");
-    let reply = bench.queue.call("", request, Duration::from_secs(20)).await?;
+    let call = bench
+        .queue
+        .call("", Message::new("requests", "where?"), Duration::from_secs(20));
+    let answer = async {
+        let request = take(&mut consumer).await?.message;
+        other.reply(&request, "there".into()).await?;
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    };
+    let (reply, answered) = futures_util::join!(call, answer);
+    answered?;
     other.close().await;
-    ensure(reply == "there", "the reply crosses")
+    ensure(reply? == "there", "the reply crosses")
 }
