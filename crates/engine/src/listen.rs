@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use futures_util::FutureExt;
-use muster_model::event::Notice;
+use muster_model::event::{Notice, unpack};
 use muster_model::{ExecutorId, Problem, RunKey, RunState, TaskId};
 use muster_queue::{Consumer, Error, ExchangeKind, Message, QueueOptions};
 use muster_runtime::{Backoff, clock, crash_point};
@@ -165,9 +165,8 @@ impl Core {
     fn hear_notices(self: &Arc<Self>, bodies: &mut Vec<Bytes>) {
         let mut notices = Vec::with_capacity(bodies.len());
         for body in bodies.drain(..) {
-            match serde_json::from_slice::<Notice>(&body) {
-                Ok(notice) => notices.push(notice),
-                Err(error) => tracing::error!(%error, "a notice could not be read"),
+            if let Err(error) = unpack(&body, &mut notices) {
+                tracing::error!(%error, "notices could not be read");
             }
         }
         self.take_notices(notices);

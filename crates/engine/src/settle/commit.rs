@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_model::event::{Ending, Notice};
+use muster_model::event::{Ending, Notice, pack};
 use muster_model::run::Change;
 use muster_model::{ErrorKind, RunKey, Transition};
 use muster_queue::Message;
@@ -124,21 +124,21 @@ impl Core {
         }
     }
 
-    async fn publish(self: &Arc<Self>, notices: Vec<Notice>) {
+    async fn publish(self: &Arc<Self>, mut notices: Vec<Notice>) {
         // Who waits for the database is not held up by a queue that is away as well.
         if self.queue_outage.is_on() {
             return self.take_notices(notices);
         }
-        let mut messages = Vec::with_capacity(notices.len());
-        for notice in &notices {
-            match serde_json::to_vec(notice) {
-                Ok(body) => messages.push(Message::new(notice.routing_key(), body)),
-                Err(error) => tracing::error!(%error, "a notice could not be written"),
+        let messages = match pack(&mut notices) {
+            Ok(packed) => packed.into_iter().map(|one| Message::new(one.key, one.body)),
+            Err(error) => {
+                tracing::error!(%error, "notices could not be written");
+                return self.take_notices(notices);
             }
-        }
+        };
         // Notices are hints: a watcher that misses one finds the change in the database a little later. Those of this
         // process hear it all the same.
-        if let Err(error) = self.rooms.queue.publish(EVENTS, messages).await {
+        if let Err(error) = self.rooms.queue.publish(EVENTS, messages.collect()).await {
             if !self.found_queue_away(&error) {
                 tracing::warn!(%error, "watchers could not be told");
             }
