@@ -132,6 +132,10 @@ impl Engine {
             let taker = Arc::clone(&core);
             core.tasks.spawn("take work", taker.take_work());
         }
+        if core.settings.roles.has(Role::Api) {
+            let reader = Arc::clone(&core);
+            core.tasks.spawn("read inventory", reader.keep_reading_ahead());
+        }
         if core.settings.keep != Keep::default() {
             let keeper = Arc::clone(&core);
             core.tasks.spawn("keep", keeper.keep_pruning());

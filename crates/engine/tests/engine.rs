@@ -6,6 +6,8 @@
 
 mod support;
 
+#[path = "cases/ahead.rs"]
+mod ahead;
 #[path = "cases/follow.rs"]
 mod follow;
 #[path = "cases/life.rs"]

@@ -1,7 +1,7 @@
 //! A copy of the inventory in memory, so that what is asked of every host costs no walk through the database.
 //!
 //! Before it is used, the inventory's counter is asked for: one short query. What has changed since is read then, so an
-//! answer is never older than its question. Nothing is read before somebody asks.
+//! answer is never older than its question.
 
 use std::borrow::Borrow;
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +17,7 @@ use muster_model::selector::Host as _;
 use muster_model::{HostName, Problem, Timestamp};
 use muster_runtime::Tasks;
 use muster_store::{HostChanges, Inventory, Revision};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::fault;
 
@@ -215,14 +215,25 @@ impl Groups for Membership {
     }
 }
 
-/// The copy. Each half is read when it is first asked for.
+/// The copy.
 #[derive(Default)]
 pub(crate) struct InMemory {
     fleet: Mutex<Option<(Revision, Arc<Fleet>)>>,
     membership: Mutex<Option<(Revision, Arc<Membership>)>>,
+    changed: Notify,
 }
 
 impl InMemory {
+    /// Notes that this process has changed the inventory.
+    pub(crate) fn note_change(&self) {
+        self.changed.notify_one();
+    }
+
+    /// Returns when this process has changed the inventory. Cancel-safe.
+    pub(super) async fn outdated(&self) {
+        self.changed.notified().await;
+    }
+
     /// Returns every host, as the inventory is now. Who asks while it is being read waits for that reading.
     pub(crate) async fn fleet(
         &self,

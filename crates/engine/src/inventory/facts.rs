@@ -65,7 +65,10 @@ impl Core {
         let (said, callers): (Vec<HostFacts>, Vec<_>) = waiting.into_iter().unzip();
         let written = self.rooms.database.inventory.put_facts(said).await;
         let result = match written {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.copy.note_change();
+                Ok(())
+            }
             Err(error) => Err(format!("its facts could not be kept: {}", fault::chain(&error))),
         };
         for caller in callers {

@@ -47,7 +47,7 @@ impl Core {
             if edits.is_empty() {
                 return Ok(report);
             }
-            match inventory.change(edits, Some(seen)).await {
+            match self.change(edits, Some(seen)).await {
                 Ok(_) => return Ok(report),
                 Err(error) if error.kind == ErrorKind::Conflict && tries < TRIES => {}
                 Err(error) => return Err(fault::of_store(&error)),

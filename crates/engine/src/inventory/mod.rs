@@ -1,5 +1,6 @@
 //! The inventory's verbs: hosts, what they said of themselves, groups, and taking over whole inventories.
 
+mod ahead;
 mod copy;
 mod door;
 mod facts;

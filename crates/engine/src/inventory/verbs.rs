@@ -7,7 +7,7 @@ use muster_model::inventory::GroupName;
 use muster_model::problem::Code;
 use muster_model::wire::{GroupCount, GroupView, Members, Targets};
 use muster_model::{ErrorKind, HostName, Problem, Target, pattern};
-use muster_store::Edit;
+use muster_store::types::{Changed, Edit, Revision};
 
 use super::import::check_labels;
 use crate::core::Core;
@@ -50,13 +50,7 @@ impl Core {
         }
         let edit = if replace { Edit::PutHosts } else { Edit::AddHosts };
         let names: Vec<String> = hosts.iter().map(|host| host.name.to_string()).collect();
-        let changed = self
-            .rooms
-            .database
-            .inventory
-            .change(vec![edit(hosts)], None)
-            .await;
-        match changed {
+        match self.change(vec![edit(hosts)], None).await {
             Ok(_) => Ok(()),
             Err(error) if error.kind == ErrorKind::AlreadyExists => Err(self.taken(&names).await?),
             Err(error) => Err(fault::of_store(&error)),
@@ -98,11 +92,21 @@ impl Core {
 
     /// Makes changes; returns how much they were about, all together.
     async fn edit(&self, edits: Vec<Edit>) -> Result<u64, Problem> {
-        let changed = self.rooms.database.inventory.change(edits, None).await;
-        match changed {
+        match self.change(edits, None).await {
             Ok(changed) => Ok(changed.counts.iter().sum()),
             Err(error) => Err(fault::of_store(&error)),
         }
+    }
+
+    /// [`muster_store::Inventory::change`], and the copy hears of it.
+    pub(super) async fn change(
+        &self,
+        edits: Vec<Edit>,
+        seen: Option<Revision>,
+    ) -> Result<Changed, muster_store::Error> {
+        let changed = self.rooms.database.inventory.change(edits, seen).await?;
+        self.copy.note_change();
+        Ok(changed)
     }
 
     /// Returns the names of hosts and, behind `@`, of groups that begin with a text: for completion.
@@ -175,7 +179,7 @@ impl Core {
             }
             edits.push(Edit::AddChildren(pairs));
         }
-        match self.rooms.database.inventory.change(edits, None).await {
+        match self.change(edits, None).await {
             Ok(_) => self.group(name).await,
             Err(error) if error.kind == ErrorKind::Invalid && !members.groups.is_empty() => {
                 Err(circle(&error))

@@ -26,11 +26,16 @@ pub struct Bench {
 
 impl Bench {
     pub async fn new() -> Self {
-        let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
-        Self::in_folder(folder).await
+        Self::wrapped(|database| database).await
     }
 
-    async fn in_folder(folder: Arc<tempfile::TempDir>) -> Self {
+    /// Starts an engine on a database that something stands before.
+    pub async fn wrapped(wrap: impl FnOnce(Database) -> Database) -> Self {
+        let folder = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        Self::in_folder(folder, wrap).await
+    }
+
+    async fn in_folder(folder: Arc<tempfile::TempDir>, wrap: impl FnOnce(Database) -> Database) -> Self {
         let settings = Settings {
             slots: 200,
             home: "here".into(),
@@ -50,7 +55,7 @@ impl Bench {
         let tasks = Tasks::new();
         let queue = muster_queue::open("memory:", &tasks).await.expect("a queue");
         let cache = muster_cache::open("memory:").await.expect("a cache");
-        Self::start_in(tasks, folder, settings, queue, cache, |database| database).await
+        Self::start_in(tasks, folder, settings, queue, cache, wrap).await
     }
 
     /// Starts an engine on a queue and a cache that others may share.
@@ -97,7 +102,7 @@ impl Bench {
     pub async fn crash_and_restart(self) -> Self {
         let folder = Arc::clone(&self.folder);
         self.abandon();
-        Self::in_folder(folder).await
+        Self::in_folder(folder, |database| database).await
     }
 
     /// Lets go of the locks and forgets everything else: what a dead process leaves.
@@ -115,7 +120,12 @@ impl Bench {
 
     /// Starts another engine beside this one, as a hand-over does.
     pub async fn beside(&self) -> Self {
-        Self::in_folder(Arc::clone(&self.folder)).await
+        self.beside_wrapped(|database| database).await
+    }
+
+    /// [`Bench::beside`], on a database that something stands before.
+    pub async fn beside_wrapped(&self, wrap: impl FnOnce(Database) -> Database) -> Self {
+        Self::in_folder(Arc::clone(&self.folder), wrap).await
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
