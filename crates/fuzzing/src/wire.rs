@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use muster_model::event::{pack, unpack};
 use muster_model::wire::{
     Check, Event, GroupView, Hosts, NotReady, OutputEvent, Plan, Readiness, Retry, RunEntry, RunEvent,
     RunPage, RunView, Secrets, ServerInfo, Submit, Targets, TaskListing, TaskPage, TaskReport, TaskView,
@@ -44,6 +45,23 @@ pub fn check(input: &[u8]) {
     for check in checks {
         check(input);
     }
+    notices(input);
+}
+
+/// What a message of the queue unpacks to is packed, and unpacked to the same, each task's in their order.
+fn notices(input: &[u8]) {
+    let mut read = Vec::new();
+    if unpack(input, &mut read).is_err() {
+        assert!(read.is_empty(), "a part of a message that could not be read");
+        return;
+    }
+    let packed = pack(&mut read).unwrap_or_default();
+    let mut again = Vec::new();
+    for message in &packed {
+        let unpacked = unpack(&message.body, &mut again).map_err(|error| error.to_string());
+        assert_eq!(unpacked, Ok(()), "{}", String::from_utf8_lossy(&message.body));
+    }
+    assert_eq!(again, read);
 }
 
 /// Tells whether the input is a `T`; panics where it is not the same after a journey.

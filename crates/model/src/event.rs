@@ -113,7 +113,7 @@ pub fn pack(notices: &mut [Notice]) -> Result<Vec<Packed>, serde_json::Error> {
     notices.sort_by_key(Notice::task);
     let mut packed = Vec::new();
     for of_task in notices.chunk_by(|one, next| one.task() == next.task()) {
-        let mut left = of_task.iter().peekable();
+        let mut left = of_task.iter();
         while let Some(first) = left.next() {
             let mut body = b"[".to_vec();
             serde_json::to_writer(&mut body, first)?;
@@ -126,15 +126,14 @@ pub fn pack(notices: &mut [Notice]) -> Result<Vec<Packed>, serde_json::Error> {
                 serde_json::to_writer(&mut body, next)?;
                 count += 1;
             }
-            packed.push(if count == 1 {
+            let key = if count == 1 {
                 body.remove(0);
-                let key = first.routing_key();
-                Packed { key, body }
+                first.routing_key()
             } else {
                 body.push(b']');
-                let key = format!("task.{}.all.several", first.task());
-                Packed { key, body }
-            });
+                format!("task.{}.all.several", first.task())
+            };
+            packed.push(Packed { key, body });
         }
     }
     Ok(packed)

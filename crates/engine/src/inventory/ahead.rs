@@ -34,7 +34,7 @@ impl Core {
                 }
             };
             let own = async {
-                self.copy.outdated().await;
+                self.copy.until_changed().await;
                 clock::sleep(TOGETHER.max(rest)).await;
             };
             tokio::select! {
@@ -50,12 +50,7 @@ impl Core {
         if self.outage.is_on() {
             return;
         }
-        let inventory = self.rooms.database.inventory.as_ref();
-        let read = async {
-            self.copy.fleet(inventory, &self.tasks).await?;
-            self.copy.membership(inventory, &self.tasks).await
-        };
-        if let Err(problem) = read.await
+        if let Err(problem) = self.copied().await
             && !self.met_away(&problem)
         {
             // Who asks is told the same.

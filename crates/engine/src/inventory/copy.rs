@@ -230,7 +230,7 @@ impl InMemory {
     }
 
     /// Returns when this process has changed the inventory. Cancel-safe.
-    pub(super) async fn outdated(&self) {
+    pub(super) async fn until_changed(&self) {
         self.changed.notified().await;
     }
 

@@ -82,16 +82,21 @@ impl Choice {
 }
 
 impl Core {
+    /// Returns the copy of the inventory, as the inventory is now.
+    pub(super) async fn copied(&self) -> Result<(Arc<Fleet>, Arc<Membership>), Problem> {
+        let inventory = self.rooms.database.inventory.as_ref();
+        tokio::try_join!(
+            self.copy.fleet(inventory, &self.tasks),
+            self.copy.membership(inventory, &self.tasks)
+        )
+    }
+
     async fn choice(&self, selector: &str) -> Result<Choice, Problem> {
         let selector = Selector::parse(selector).map_err(|error| {
             Problem::new(Code::InvalidSelector, format!("{error}\n{}", error.pointed()))
                 .hint("docs/guide/selectors.md tells the fields and the operators")
         })?;
-        let inventory = self.rooms.database.inventory.as_ref();
-        let (fleet, membership) = tokio::try_join!(
-            self.copy.fleet(inventory, &self.tasks),
-            self.copy.membership(inventory, &self.tasks)
-        )?;
+        let (fleet, membership) = self.copied().await?;
         Ok(Choice {
             selector,
             fleet,
