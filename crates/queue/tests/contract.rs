@@ -1,8 +1,12 @@
 //! Runs the contract on every adapter, each case as `adapter::case`.
 
+#[cfg(feature = "rabbitmq")]
+#[path = "contract/alarms.rs"]
+mod alarms;
 #[path = "contract/broken.rs"]
 mod broken;
-#[cfg(feature = "rabbitmq")]
+#[path = "contract/checks.rs"]
+mod checks;
 #[path = "contract/doors.rs"]
 mod doors;
 #[cfg(feature = "rabbitmq")]
@@ -13,6 +17,8 @@ mod lessons;
 #[cfg(feature = "rabbitmq")]
 #[path = "contract/rabbitmq.rs"]
 mod rabbitmq;
+#[path = "contract/rights.rs"]
+mod rights;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -15,7 +15,8 @@ use muster_runtime::{Tasks, clock};
 use muster_testkit::proxy::{Proxy, Way};
 use muster_testkit::{RabbitMq, require};
 
-use crate::doors::{Check, a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on, all_at_once, one};
+use crate::alarms::a_broker_without_disk_takes_nothing_loses_nothing_and_goes_on;
+use crate::checks::{Check, all_at_once, one};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 type Outcome<T = ()> = Result<T, Failure>;

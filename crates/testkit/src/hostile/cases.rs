@@ -2,6 +2,7 @@
 //! add a line to it.
 
 mod exchange;
+mod flow;
 mod login;
 mod running;
 mod steps;
@@ -66,6 +67,7 @@ pub fn cases() -> Vec<Case> {
     all.extend(exchange::cases());
     all.extend(login::cases());
     all.extend(running::cases());
+    all.extend(flow::cases());
     all
 }
 

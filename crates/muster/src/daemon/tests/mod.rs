@@ -1,6 +1,9 @@
 //! The user's server, in a home of its own.
 
 mod api;
+mod bench;
+mod credentials;
+mod inventory;
 mod life;
 mod ownership;
 mod watched;
